@@ -1,0 +1,59 @@
+//! Every default of the workspace, in one place.
+
+use std::time::Duration;
+
+/// How long an access token of ours lives.
+pub const ACCESS_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+/// The longest life of a token that a verifier accepts, from `iat` (or from now) to `exp`.
+///
+/// A token that outlives its denylist entry would revive, so the cap bounds the denylist too.
+pub const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The longest life of a session, from login to its last refresh.
+pub const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The slack granted on `exp`, `nbf` and `iat` of another issuer's tokens.
+pub const LEEWAY: Duration = Duration::from_secs(0);
+
+/// The largest leeway that can be set ("usually no more than a few minutes", RFC 7519 §4.1.4).
+pub const MAX_LEEWAY: Duration = Duration::from_secs(5 * 60);
+
+/// Added to both horizons: entries outlive the tokens they stop, whatever the clocks of a fleet do.
+pub const HORIZON_MARGIN: Duration = Duration::from_secs(5 * 60);
+
+/// How far ahead of the store's clock a cutoff may lie. It could never be lowered again.
+pub const MAX_CUTOFF_AHEAD: Duration = Duration::from_secs(5);
+
+/// Added to a cutoff of our own making for another issuer's tokens, whose clock may be ahead.
+pub const FOREIGN_SKEW: Duration = Duration::from_secs(5);
+
+/// The longest token text that is looked at, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// The longest token header that is looked at, in bytes of JSON.
+pub const MAX_HEADER_BYTES: usize = 2 * 1024;
+
+/// The most elements of `aud`, and of a claim that is a revocation dimension.
+pub const MAX_CLAIM_ELEMENTS: usize = 16;
+
+/// How long a check may wait for the store.
+pub const CHECK_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// How long a write (revoke, login) may wait for the store.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long connecting to a store may take.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a shard that lost its data answers "unknown" so that others can put back what they know.
+pub const HEALING: Duration = Duration::from_secs(3);
+
+/// The prefix of all keys in Redis.
+pub const KEY_PREFIX: &str = "jr";
+
+/// What `Retry-After` says when the store does not answer.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The most entries of the audit stream, a shard.
+pub const AUDIT_ENTRIES: u64 = 10_000;

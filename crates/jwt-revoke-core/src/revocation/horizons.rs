@@ -1,0 +1,135 @@
+//! How long entries must live.
+
+use std::time::Duration;
+
+use crate::{clock::Timestamp, defaults};
+
+/// How long a store keeps entries, measured from the moment they are written. A store's horizons
+/// are only ever raised: every process that accepts tokens raises them to what its tokens need,
+/// and scripts read them from the store, so a process with short tokens cannot write an entry that
+/// expires before another process's long ones.
+///
+/// ```
+/// use jwt_revoke_core::revocation::Horizons;
+/// use std::time::Duration;
+///
+/// let minutes = |n: u64| Duration::from_secs(n * 60);
+/// let horizons = Horizons::covering(minutes(15), minutes(60 * 24 * 30), minutes(1));
+/// assert_eq!(horizons.access, minutes(15 + 1 + 5)); // lifetime, leeway, margin
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Horizons {
+    /// Longest access-token lifetime, largest leeway, and a margin: the life of `jti` entries, of
+    /// the log and of replicas.
+    pub access: Duration,
+    /// Longest session lifetime, largest leeway, and a margin: the life of all other entries.
+    /// Never shorter than `access`.
+    pub session: Duration,
+}
+
+impl Horizons {
+    /// The horizons that tokens of at most these lifetimes need, verified with this leeway.
+    /// Rounded up to whole milliseconds.
+    pub fn covering(
+        access_lifetime: Duration,
+        session_lifetime: Duration,
+        leeway: Duration,
+    ) -> Self {
+        let with_slack = |lifetime: Duration| {
+            round_up(
+                lifetime
+                    .saturating_add(leeway)
+                    .saturating_add(defaults::HORIZON_MARGIN),
+            )
+        };
+        let access = with_slack(access_lifetime);
+        Self {
+            access,
+            session: with_slack(session_lifetime).max(access),
+        }
+    }
+
+    /// Horizons as a store has kept them.
+    pub fn from_parts(access: Duration, session: Duration) -> Self {
+        Self {
+            access,
+            session: session.max(access),
+        }
+    }
+
+    /// The longer of both, each for itself.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            access: self.access.max(other.access),
+            session: self.session.max(other.session),
+        }
+    }
+
+    /// The length that `horizon` names.
+    pub fn length(&self, horizon: Horizon) -> Duration {
+        match horizon {
+            Horizon::Access => self.access,
+            Horizon::Session => self.session,
+        }
+    }
+
+    /// When an entry written at `now` may be forgotten. Measured from the cutoff when that lies
+    /// ahead of `now`, since tokens may be born until then.
+    pub fn expiry(
+        &self,
+        horizon: Horizon,
+        now: Timestamp,
+        cutoff: crate::revocation::Cutoff,
+    ) -> Timestamp {
+        let from = match cutoff {
+            crate::revocation::Cutoff::At(instant) => now.max(instant),
+            crate::revocation::Cutoff::Forever => now,
+        };
+        from.saturating_add(self.length(horizon))
+    }
+}
+
+/// Which of the two [`Horizons`] bounds the life of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Horizon {
+    /// The entry concerns one token: `jti`.
+    Access,
+    /// The entry concerns whatever a session may still bring forth.
+    Session,
+}
+
+fn round_up(length: Duration) -> Duration {
+    let whole = Duration::from_millis(crate::clock::millis(length));
+    if whole < length {
+        whole.saturating_add(Duration::from_millis(1))
+    } else {
+        whole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::revocation::Cutoff;
+
+    #[test]
+    fn r6_a_fraction_of_a_millisecond_never_shortens_an_entry() {
+        let horizons = Horizons::covering(Duration::from_nanos(1), Duration::ZERO, Duration::ZERO);
+        assert_eq!(
+            horizons.access,
+            defaults::HORIZON_MARGIN + Duration::from_millis(1)
+        );
+        assert_eq!(horizons.session, horizons.access);
+    }
+
+    #[test]
+    fn r6_an_entry_whose_cutoff_lies_ahead_lives_from_the_cutoff() {
+        let horizons = Horizons::covering(Duration::from_secs(60), Duration::ZERO, Duration::ZERO);
+        let now = Timestamp::from_seconds(1000);
+        let ahead = now.saturating_add(Duration::from_secs(5));
+        let expiry = horizons.expiry(Horizon::Access, now, Cutoff::At(ahead));
+        assert_eq!(expiry, ahead.saturating_add(horizons.access));
+    }
+}

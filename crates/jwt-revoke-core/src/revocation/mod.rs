@@ -1,0 +1,19 @@
+//! The rule: `(dimension, issuer, value) -> cutoff`, and a token is revoked if, for any dimension
+//! it has a value in, `born_at <= cutoff`.
+//!
+//! Everything follows from it. Cutoffs only rise, so entries can be merged (`max`), replayed and
+//! reordered, and a copy of them can be behind but never wrong.
+
+mod cutoff;
+mod digest;
+mod dimension;
+mod horizons;
+mod placement;
+
+pub use self::{
+    cutoff::{Cutoff, Cutoffs},
+    digest::Digest,
+    dimension::{ClaimName, Dimension, InvalidClaimName},
+    horizons::{Horizon, Horizons},
+    placement::{Placement, SHARDS, Shard},
+};

@@ -1,0 +1,148 @@
+//! A store of any kind.
+
+use std::{fmt, sync::Arc};
+
+use futures::future::{BoxFuture, FutureExt as _};
+
+use crate::{
+    clock::Timestamp,
+    revocation::{Cutoffs, Horizons, Shard},
+    store::{Lookup, Revocation, Store, StoreError},
+};
+
+/// A store of any kind, cheap to clone; all clones are one store.
+///
+/// Every [`Store`] converts into it, so no type parameter reaches user code.
+#[derive(Clone)]
+pub struct AnyStore(Arc<dyn DynStore>);
+
+impl AnyStore {
+    /// Opens the store at an address: `memory:`, `file:PATH` (a folder, made when missing, that
+    /// holds `revocations.redb`), `redis://..`, `rediss://..`, `redis-cluster://..`,
+    /// `redis-sentinel://..`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Address`] for an address this build cannot serve, otherwise what the store
+    /// said. There is never a silent fall-back to another store.
+    pub async fn connect(address: &str) -> Result<Self, StoreError> {
+        let scheme = address.split_once(':').map_or("", |(scheme, _)| scheme);
+        match scheme {
+            _ => Err(unknown_address(scheme)),
+        }
+    }
+
+    pub(crate) fn lookup<'a>(
+        &'a self,
+        query: &'a Lookup<'_>,
+    ) -> BoxFuture<'a, Result<Cutoffs, StoreError>> {
+        self.0.boxed_lookup(query)
+    }
+
+    pub(crate) fn lookup_now(&self, query: &Lookup<'_>) -> Option<Result<Cutoffs, StoreError>> {
+        self.0.dyn_lookup_now(query)
+    }
+
+    pub(crate) fn revoke<'a>(
+        &'a self,
+        revocations: &'a [Revocation],
+    ) -> BoxFuture<'a, Result<Timestamp, StoreError>> {
+        self.0.boxed_revoke(revocations)
+    }
+
+    pub(crate) fn now(&self, shard: Shard) -> BoxFuture<'_, Result<Timestamp, StoreError>> {
+        self.0.boxed_now(shard)
+    }
+
+    pub(crate) fn require(&self, horizons: Horizons) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.0.boxed_require(horizons)
+    }
+
+    pub(crate) fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.0.boxed_ready()
+    }
+}
+
+impl<S: Store> From<S> for AnyStore {
+    fn from(store: S) -> Self {
+        Self(Arc::new(store))
+    }
+}
+
+impl fmt::Debug for AnyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnyStore").finish_non_exhaustive()
+    }
+}
+
+/// The boxed twin of [`Store`]; other names, so that no call is ambiguous.
+trait DynStore: Send + Sync {
+    fn boxed_lookup<'a>(
+        &'a self,
+        query: &'a Lookup<'_>,
+    ) -> BoxFuture<'a, Result<Cutoffs, StoreError>>;
+    fn dyn_lookup_now(&self, query: &Lookup<'_>) -> Option<Result<Cutoffs, StoreError>>;
+    fn boxed_revoke<'a>(
+        &'a self,
+        revocations: &'a [Revocation],
+    ) -> BoxFuture<'a, Result<Timestamp, StoreError>>;
+    fn boxed_now(&self, shard: Shard) -> BoxFuture<'_, Result<Timestamp, StoreError>>;
+    fn boxed_require(&self, horizons: Horizons) -> BoxFuture<'_, Result<(), StoreError>>;
+    fn boxed_ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+impl<S: Store> DynStore for S {
+    fn boxed_lookup<'a>(
+        &'a self,
+        query: &'a Lookup<'_>,
+    ) -> BoxFuture<'a, Result<Cutoffs, StoreError>> {
+        self.lookup(query).boxed()
+    }
+
+    fn dyn_lookup_now(&self, query: &Lookup<'_>) -> Option<Result<Cutoffs, StoreError>> {
+        self.lookup_now(query)
+    }
+
+    fn boxed_revoke<'a>(
+        &'a self,
+        revocations: &'a [Revocation],
+    ) -> BoxFuture<'a, Result<Timestamp, StoreError>> {
+        self.revoke(revocations).boxed()
+    }
+
+    fn boxed_now(&self, shard: Shard) -> BoxFuture<'_, Result<Timestamp, StoreError>> {
+        self.now(shard).boxed()
+    }
+
+    fn boxed_require(&self, horizons: Horizons) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.require(horizons).boxed()
+    }
+
+    fn boxed_ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.ready().boxed()
+    }
+}
+
+fn unknown_address(scheme: &str) -> StoreError {
+    let known = [
+        (cfg!(feature = "embedded"), "memory:, file:PATH"),
+        (
+            cfg!(feature = "redis"),
+            "redis://, redis-cluster://, redis-sentinel://",
+        ),
+        (cfg!(feature = "redis-rustls"), "rediss://"),
+    ];
+    let known: Vec<_> = known
+        .iter()
+        .filter(|(built, _)| *built)
+        .map(|(_, text)| *text)
+        .collect();
+    StoreError::Address {
+        // Only the scheme: what follows may hold a password.
+        address: format!("{}:..", scheme.chars().take(20).collect::<String>()),
+        reason: match known.as_slice() {
+            [] => "this build includes no store (features embedded, redis)".to_owned(),
+            known => format!("this build knows {}", known.join(", ")),
+        },
+    }
+}

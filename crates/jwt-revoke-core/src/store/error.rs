@@ -1,0 +1,156 @@
+//! What can go wrong with a store, by who is to blame.
+
+use std::{error::Error, time::Duration};
+
+use crate::{clock::Timestamp, revocation::Shard};
+
+/// The store could not answer, or could not keep what it was given. It means "unknown", never "not
+/// revoked", and never that a client's token is bad.
+///
+/// `Display` is for operators; it names the store without credentials.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The store cannot be reached.
+    #[error("{store} cannot be reached")]
+    Unreachable {
+        /// The store, without credentials.
+        store: String,
+        /// What the connection said.
+        #[source]
+        source: BoxError,
+    },
+    /// No answer within the bound.
+    #[error("{store} did not answer within {bound:?}")]
+    TimedOut {
+        /// The store, without credentials.
+        store: String,
+        /// How long it was waited for.
+        bound: Duration,
+    },
+    /// The store answers, and refuses to be written. Nothing was revoked.
+    #[error("{store} refuses writes: {refusal}")]
+    WriteRefused {
+        /// The store, without credentials.
+        store: String,
+        /// Why.
+        refusal: WriteRefusal,
+    },
+    /// The store answers, and refuses to be read.
+    #[error("{store} refuses reads: {reason}")]
+    ReadRefused {
+        /// The store, without credentials.
+        store: String,
+        /// The store's own words.
+        reason: String,
+    },
+    /// A shard lost its data: what is not found there may have been revoked all the same.
+    #[error("shard {shard} of {store} lost its data{}", if *.healing { " and is being healed" } else { "" })]
+    ShardLost {
+        /// The store, without credentials.
+        store: String,
+        /// The shard.
+        shard: Shard,
+        /// Whether it was noticed and others may put back what they know.
+        healing: bool,
+    },
+    /// The store holds another layout than this version of the crate reads.
+    #[error("{store} has layout {found:?}, this version reads {expected:?}: {mend}")]
+    Layout {
+        /// The store, without credentials.
+        store: String,
+        /// What is there.
+        found: String,
+        /// What can be read.
+        expected: &'static str,
+        /// What to do about it.
+        mend: &'static str,
+    },
+    /// The store's settings make it unfit to be a denylist.
+    #[error("{store} is unfit: {reason}")]
+    Unfit {
+        /// The store, without credentials.
+        store: String,
+        /// Which setting, and what it must be.
+        reason: String,
+    },
+    /// The store's clock cannot be trusted.
+    #[error("the clock of {store} is off: {reason}")]
+    Clock {
+        /// The store, without credentials.
+        store: String,
+        /// What it shows and what was expected.
+        reason: String,
+    },
+    /// A cutoff lies too far ahead of the store's clock. Nothing was written.
+    #[error("the cutoff {cutoff} is more than 5 s ahead of the store's clock {now}")]
+    CutoffAhead {
+        /// The cutoff that was asked for.
+        cutoff: Timestamp,
+        /// The store's clock.
+        now: Timestamp,
+    },
+    /// The store could not be opened.
+    #[error("{store} cannot be opened: {reason}")]
+    Open {
+        /// The store.
+        store: String,
+        /// What is wrong, and how to mend it.
+        reason: String,
+        /// What the system said.
+        #[source]
+        source: Option<BoxError>,
+    },
+    /// The file of an embedded store could not be written; the store refuses everything until it is
+    /// opened again, since what is in memory may not be what is on the disk.
+    #[error("{store} is out of service after a failed write, until it is opened again: {reason}")]
+    Poisoned {
+        /// The store.
+        store: String,
+        /// The first failure.
+        reason: String,
+    },
+    /// The address of a store is malformed, or names a kind that this build does not include.
+    #[error("{address:?} is no store: {reason}")]
+    Address {
+        /// The address, without credentials.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Anything else, such as an answer of an unexpected shape.
+    #[error("{store} failed: {reason}")]
+    Failed {
+        /// The store, without credentials.
+        store: String,
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// Why a store refuses to be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteRefusal {
+    /// `maxmemory` is reached and the policy is `noeviction`.
+    #[error("it is out of memory")]
+    OutOfMemory,
+    /// It is a replica.
+    #[error("it is a read-only replica")]
+    ReadOnly,
+    /// `min-replicas-to-write` is not met.
+    #[error("it has too few replicas")]
+    TooFewReplicas,
+    /// It cannot persist its data.
+    #[error("it cannot persist: {0}")]
+    CannotPersist(String),
+    /// The user may not.
+    #[error("the user has no permission: {0}")]
+    NoPermission(String),
+    /// Something else, in its own words.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// A cause of any type.
+pub type BoxError = Box<dyn Error + Send + Sync>;

@@ -1,0 +1,226 @@
+//! Where revocations are kept.
+//!
+//! [`Store`] is the contract, [`AnyStore`] the form in which a guard holds one.
+
+mod any;
+mod error;
+
+use std::{future::Future, time::Duration};
+
+pub use self::{
+    any::AnyStore,
+    error::{BoxError, StoreError, WriteRefusal},
+};
+
+use crate::{
+    clock::Timestamp,
+    revocation::{Cutoff, Cutoffs, Digest, Dimension, Horizon, Horizons, Placement, Shard},
+};
+
+/// Where revocations are kept. Implement it with plain `async fn`s.
+///
+/// A store maps a [`Digest`] to a [`Cutoff`] and compares nothing: the rule stands in
+/// [`revocation`](crate::revocation), once. What every implementation owes its callers:
+///
+/// - **Monotonic**: a cutoff is only ever raised; a lower one is accepted and changes nothing.
+/// - **Acknowledged means kept**: once [`revoke`](Store::revoke) has returned `Ok`, every later
+///   [`lookup`](Store::lookup), from any process, sees it until its horizon has passed.
+/// - **Unknown is an error**: a store that lost data, or cannot tell, answers [`StoreError`], never
+///   an empty [`Cutoffs`].
+/// - **One clock**: all instants are the store's own, and never run backwards.
+/// - **All or nothing** for each revocation; a batch may be applied in part when it fails.
+pub trait Store: Send + Sync + 'static {
+    /// The cutoffs that cover a token, one for each of its dimensions that has an entry.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] means "unknown", never "not revoked": the caller's policy decides.
+    fn lookup(
+        &self,
+        query: &Lookup<'_>,
+    ) -> impl Future<Output = Result<Cutoffs, StoreError>> + Send;
+
+    /// The same without waiting, for a store that answers from memory. `None`, the default, means
+    /// that [`lookup`](Store::lookup) must be awaited.
+    fn lookup_now(&self, _query: &Lookup<'_>) -> Option<Result<Cutoffs, StoreError>> {
+        None
+    }
+
+    /// Writes revocations, and returns when they are as durable as the store is configured to be.
+    /// The answer is the store's instant at which all of them were in force.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] means that some of them may not be in force: say so to whoever asked, and
+    /// try again. Repeating a revocation does no harm.
+    fn revoke(
+        &self,
+        revocations: &[Revocation],
+    ) -> impl Future<Output = Result<Timestamp, StoreError>> + Send;
+
+    /// The store's instant, on the clock by which `shard` dates its entries.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not answer, or its clock cannot be trusted.
+    fn now(&self, shard: Shard) -> impl Future<Output = Result<Timestamp, StoreError>> + Send;
+
+    /// Raises the store's horizons to at least these, durably. Called before tokens that need them
+    /// are accepted; an implementation remembers them and asserts them again after data loss.
+    ///
+    /// # Errors
+    ///
+    /// When the store could not be written; no token that needs the horizons may be accepted then.
+    fn require(&self, horizons: Horizons) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Whether the store can be read and written just now: reachable, of the right layout, no shard
+    /// without its data.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in words for an operator.
+    fn ready(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// The question that a check asks: which of these digests have an entry?
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Lookup<'a> {
+    /// The shard in which all of them lie.
+    pub shard: Shard,
+    /// One digest for each value that the token has in a dimension.
+    pub digests: &'a [Digest],
+    /// The token's `jti` as it stands there, for stores that are shared with services which key
+    /// revocations by it.
+    pub jti: Option<&'a str>,
+}
+
+impl<'a> Lookup<'a> {
+    /// A question about `digests` in `shard`.
+    pub const fn new(shard: Shard, digests: &'a [Digest]) -> Self {
+        Self {
+            shard,
+            digests,
+            jti: None,
+        }
+    }
+
+    /// The same question, for a token with this `jti`.
+    #[must_use]
+    pub const fn with_jti(mut self, jti: Option<&'a str>) -> Self {
+        self.jti = jti;
+        self
+    }
+}
+
+/// An entry to be written: `(dimension, issuer, value) -> cutoff`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Revocation {
+    /// The identity of the entry.
+    pub digest: Digest,
+    /// Where it lies.
+    pub placement: Placement,
+    /// How far it reaches.
+    pub reach: Reach,
+    /// How long it lives.
+    pub horizon: Horizon,
+    /// For people: what was revoked, why and by whom. Goes to the audit stream, not into keys.
+    pub audit: Audit,
+}
+
+impl Revocation {
+    /// A revocation of `value` in `dimension` at `issuer`.
+    ///
+    /// `value` is what is hashed; for a claim of the application it is
+    /// [`ClaimValue::canonical`](crate::token::ClaimValue::canonical).
+    pub fn new(
+        dimension: Dimension,
+        issuer: &str,
+        value: &str,
+        placement: Placement,
+        reach: Reach,
+    ) -> Self {
+        let horizon = if dimension == Dimension::Jti {
+            Horizon::Access
+        } else {
+            Horizon::Session
+        };
+        Self {
+            digest: Digest::of(&dimension, issuer, value.as_bytes()),
+            placement,
+            reach,
+            horizon,
+            audit: Audit {
+                dimension,
+                issuer: issuer.into(),
+                value: value.into(),
+                cause: None,
+                actor: None,
+            },
+        }
+    }
+
+    /// The same revocation with the reason and the person that go into the audit stream.
+    #[must_use]
+    pub fn with_audit(mut self, cause: Option<Box<str>>, actor: Option<Box<str>>) -> Self {
+        self.audit.cause = cause;
+        self.audit.actor = actor;
+        self
+    }
+}
+
+/// How far a revocation reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reach {
+    /// All tokens born up to the store's instant, and this much later. The slack is for tokens whose
+    /// birth is dated by another clock than the store's.
+    Now {
+        /// At most [`MAX_CUTOFF_AHEAD`](crate::defaults::MAX_CUTOFF_AHEAD).
+        ahead: Duration,
+    },
+    /// All tokens born up to this instant. A store refuses one that lies more than
+    /// [`MAX_CUTOFF_AHEAD`](crate::defaults::MAX_CUTOFF_AHEAD) ahead of its clock.
+    At(Timestamp),
+    /// All tokens, whenever they were or will be born.
+    Forever,
+}
+
+impl Reach {
+    /// The cutoff, for a store whose clock shows `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::CutoffAhead`] when it lies too far ahead: it could never be lowered again.
+    pub fn cutoff(self, now: Timestamp) -> Result<Cutoff, StoreError> {
+        let instant = match self {
+            Self::Now { ahead } => now.saturating_add(ahead),
+            Self::At(instant) => instant,
+            Self::Forever => return Ok(Cutoff::Forever),
+        };
+        if instant > now.saturating_add(crate::defaults::MAX_CUTOFF_AHEAD) {
+            return Err(StoreError::CutoffAhead {
+                cutoff: instant,
+                now,
+            });
+        }
+        Ok(Cutoff::At(instant))
+    }
+}
+
+/// What people are told of a revocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Audit {
+    /// In which respect tokens were revoked.
+    pub dimension: Dimension,
+    /// At which issuer.
+    pub issuer: Box<str>,
+    /// Which value.
+    pub value: Box<str>,
+    /// Why, in the caller's words.
+    pub cause: Option<Box<str>>,
+    /// Who asked for it.
+    pub actor: Option<Box<str>>,
+}

@@ -1,0 +1,221 @@
+//! Registered claims, typed; the application's own are read later, into a type of its choice.
+
+use std::fmt;
+
+use crate::{
+    clock::Timestamp,
+    token::{ClientId, Jti, SessionId, Subject},
+};
+
+/// The claims this crate gives a meaning to (RFC 7519 §4.1, RFC 9068 §2.2), as a verified token
+/// has them. A claim that the token lacks is `None` or empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Registered {
+    /// `iss`: who made the token.
+    pub issuer: Option<Box<str>>,
+    /// `sub`: who it is about.
+    pub subject: Option<Subject>,
+    /// `aud`: who it is for.
+    pub audience: Vec<Box<str>>,
+    /// `exp`: when it lapses. A fraction of a second counts as a whole one.
+    pub expires_at: Timestamp,
+    /// `nbf`: when it begins to be valid, a fraction rounded up to the millisecond.
+    pub not_before: Option<Timestamp>,
+    /// `iat`: when it was made; the start of that second where the token gives whole seconds.
+    pub issued_at: Option<Timestamp>,
+    /// `jti`: the token's own identifier.
+    pub jti: Option<Jti>,
+    /// `sid`: the session it belongs to.
+    pub session: Option<SessionId>,
+    /// `client_id`: the OAuth client it was issued to (RFC 8693 §4.3).
+    pub client_id: Option<ClientId>,
+    /// `azp`: the party it was issued to (OpenID Connect Core 1.0 §2).
+    pub authorized_party: Option<ClientId>,
+    /// `scope`: what it may be used for (RFC 8693 §4.2).
+    pub scope: Scope,
+}
+
+/// A list of scope tokens (RFC 6749 §3.3), parted by single spaces on the wire.
+///
+/// ```
+/// use jwt_revoke_core::token::Scope;
+///
+/// let scope = Scope::parse("read write").unwrap();
+/// assert!(scope.contains("read") && !scope.contains("rea"));
+/// assert_eq!(Scope::parse("read  write"), None);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Scope(Box<str>);
+
+impl Scope {
+    /// Reads a `scope` value; `None` if it is not a list of `scope-token`s. The empty text is the
+    /// empty list.
+    pub fn parse(text: &str) -> Option<Self> {
+        let token_ok = |token: &str| {
+            !token.is_empty()
+                && token
+                    .bytes()
+                    .all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+        };
+        (text.is_empty() || text.split(' ').all(token_ok)).then(|| Self(text.into()))
+    }
+
+    /// Whether `token` is one of the list.
+    pub fn contains(&self, token: &str) -> bool {
+        self.iter().any(|own| own == token)
+    }
+
+    /// Whether all of `wanted` are in the list.
+    pub fn covers(&self, wanted: &Self) -> bool {
+        wanted.iter().all(|token| self.contains(token))
+    }
+
+    /// The scope tokens in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.split(' ').filter(|token| !token.is_empty())
+    }
+
+    /// The list as it stands in a token.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is no scope token.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One value of a claim that the application made a revocation dimension. Texts and numbers
+/// differ: the tenant `"7"` is not the tenant `7`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ClaimValue {
+    /// A JSON string.
+    Text(Box<str>),
+    /// A whole number, however the token spells it (`7`, `7.0`, `70e-1`).
+    Integer(i128),
+    /// Any other finite number.
+    Number(f64),
+}
+
+impl ClaimValue {
+    /// The value as bytes that differ whenever two values differ: `s` and the text, or `n` and the
+    /// number in decimal.
+    pub fn canonical(&self) -> String {
+        match self {
+            Self::Text(text) => format!("s{text}"),
+            Self::Integer(number) => format!("n{number}"),
+            Self::Number(number) => format!("n{number}"),
+        }
+    }
+
+    /// Reads a JSON value; `None` if it is neither a text nor a number.
+    pub fn from_json(value: &serde_json::Value) -> Option<Self> {
+        match value {
+            serde_json::Value::String(text) => Some(Self::Text(text.as_str().into())),
+            serde_json::Value::Number(number) => Self::from_number(number),
+            _ => None,
+        }
+    }
+
+    fn from_number(number: &serde_json::Number) -> Option<Self> {
+        if let Some(integer) = number.as_i128() {
+            return Some(Self::Integer(integer));
+        }
+        number.as_f64().map(Self::from)
+    }
+}
+
+impl From<&str> for ClaimValue {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for ClaimValue {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<i64> for ClaimValue {
+    fn from(number: i64) -> Self {
+        Self::Integer(number.into())
+    }
+}
+
+impl From<u64> for ClaimValue {
+    fn from(number: u64) -> Self {
+        Self::Integer(number.into())
+    }
+}
+
+impl From<f64> for ClaimValue {
+    fn from(number: f64) -> Self {
+        const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53: beyond it, floats skip integers.
+        if number.fract() == 0.0 && number.abs() <= EXACT {
+            // In range by the line above, so the conversion is exact.
+            Self::Integer(number as i128)
+        } else {
+            Self::Number(number)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canonical(json: &str) -> Option<String> {
+        ClaimValue::from_json(&serde_json::from_str(json).unwrap()).map(|value| value.canonical())
+    }
+
+    #[test]
+    fn one_number_in_several_spellings_is_one_value() {
+        for json in ["7", "7.0", "70e-1"] {
+            assert_eq!(canonical(json).as_deref(), Some("n7"), "{json}");
+        }
+        assert_eq!(canonical("0.5"), canonical("5e-1"));
+        assert_eq!(
+            canonical("18446744073709551615").as_deref(),
+            Some("n18446744073709551615")
+        );
+    }
+
+    #[test]
+    fn a_text_never_equals_a_number() {
+        assert_ne!(canonical("\"7\""), canonical("7"));
+        assert_ne!(canonical("\"n7\""), canonical("7"));
+    }
+
+    #[test]
+    fn other_json_is_no_value() {
+        for json in ["null", "true", "{}", "[]"] {
+            assert_eq!(canonical(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_scope_with_stray_bytes_is_not_a_scope() {
+        for text in [" ", "a ", " a", "a  b", "a\"b", "a\\b", "a\nb", "é"] {
+            assert_eq!(Scope::parse(text), None, "{text:?}");
+        }
+        assert!(Scope::parse("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_scope_covers_its_parts_and_nothing_more() {
+        let own = Scope::parse("read write").unwrap();
+        assert!(own.covers(&Scope::parse("write").unwrap()));
+        assert!(own.covers(&Scope::default()));
+        assert!(!own.covers(&Scope::parse("write admin").unwrap()));
+    }
+}

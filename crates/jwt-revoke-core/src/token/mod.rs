@@ -1,0 +1,13 @@
+//! What a token says: claims, identifiers, kinds, and the `Bearer` syntax.
+
+mod bearer;
+mod claims;
+mod ids;
+mod kind;
+
+pub use self::{
+    bearer::{BearerError, bearer},
+    claims::{ClaimValue, Registered, Scope},
+    ids::{ClientId, Jti, KeyId, SessionId, Subject},
+    kind::TokenKind,
+};

@@ -1,0 +1,92 @@
+//! The result of a verification.
+
+use std::fmt;
+
+use jsonwebtoken::Algorithm;
+use smallvec::SmallVec;
+
+use crate::{
+    clock::Timestamp,
+    revocation::{Digest, Dimension, Shard},
+    store::Lookup,
+    token::{KeyId, Registered, TokenKind},
+};
+
+/// A token whose signature and claims hold. Whether it was revoked is another question, which only
+/// a guard answers.
+///
+/// Only a [`Verifier`](crate::verify::Verifier) makes one. Its digests are computed once, here.
+pub struct Verified {
+    pub(super) registered: Registered,
+    pub(super) kind: TokenKind,
+    pub(super) algorithm: Algorithm,
+    pub(super) key: KeyId,
+    pub(super) payload: Box<[u8]>,
+    pub(super) born_at: Timestamp,
+    pub(super) shard: Shard,
+    /// The dimensions the token has a value in, and beside each its digest.
+    pub(super) dimensions: SmallVec<[Dimension; 8]>,
+    pub(super) digests: SmallVec<[Digest; 8]>,
+}
+
+impl Verified {
+    /// The claims this crate gives a meaning to.
+    pub fn registered(&self) -> &Registered {
+        &self.registered
+    }
+
+    /// What kind of token it is.
+    pub fn kind(&self) -> TokenKind {
+        self.kind
+    }
+
+    /// The algorithm of the signature: the one its key is pinned to.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The key that verified the signature.
+    pub fn key_id(&self) -> &KeyId {
+        &self.key
+    }
+
+    /// All claims, as the JSON object that was signed.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// When the token was born, for the rule: when its session was opened (our own tokens), or its
+    /// `iat` (another issuer's).
+    pub fn born_at(&self) -> Timestamp {
+        self.born_at
+    }
+
+    /// The shard in which its entries lie.
+    pub fn shard(&self) -> Shard {
+        self.shard
+    }
+
+    /// The question to a store: what covers this token?
+    pub fn lookup(&self) -> Lookup<'_> {
+        let jti = self.registered.jti.as_ref().map(|jti| jti.as_str());
+        Lookup::new(self.shard, &self.digests).with_jti(jti)
+    }
+
+    /// The dimension of the digest at `index` of [`lookup`](Self::lookup).
+    pub fn dimension(&self, index: usize) -> Option<&Dimension> {
+        self.dimensions.get(index)
+    }
+}
+
+impl fmt::Debug for Verified {
+    /// Tells the identifiers and hides the application's claims.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("kind", &self.kind)
+            .field("algorithm", &self.algorithm)
+            .field("key", &self.key)
+            .field("jti", &self.registered.jti)
+            .field("born_at", &self.born_at)
+            .finish_non_exhaustive()
+    }
+}

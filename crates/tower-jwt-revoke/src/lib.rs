@@ -1,0 +1,1 @@
+//! A tower layer that verifies JWTs and refuses revoked ones.

@@ -1,0 +1,1 @@
+//! What the tests of the workspace share: servers, a proxy that fails on request, and the suites.

@@ -37,6 +37,31 @@ pub const MAX_HEADER_BYTES: usize = 2 * 1024;
 /// The most elements of `aud`, and of a claim that is a revocation dimension.
 pub const MAX_CLAIM_ELEMENTS: usize = 16;
 
+/// The longest identifier in a token (`iss`, `sub`, an element of `aud`, `jti`, `sid`, `client_id`,
+/// `azp`, `kid`), in bytes.
+pub const MAX_ID_BYTES: usize = 1024;
+
+/// The most members of a token's claims.
+pub const MAX_CLAIMS: usize = 256;
+
+/// The most members of a token's header.
+pub const MAX_HEADER_MEMBERS: usize = 32;
+
+/// The most keys in one set.
+pub const MAX_KEYS: usize = 64;
+
+/// The longest JWK set that is read, in bytes.
+pub const MAX_JWKS_BYTES: usize = 256 * 1024;
+
+/// The most keys that a token without a `kid` is tried against.
+pub const MAX_KEYS_TRIED: usize = 4;
+
+/// How far ahead of this host's clock a token of our own may have been born: by the store's clock.
+pub const MAX_BORN_AHEAD: Duration = Duration::from_secs(5);
+
+/// The bits of an RSA key that is generated.
+pub const RSA_BITS: usize = 2048;
+
 /// How long a check may wait for the store.
 pub const CHECK_TIMEOUT: Duration = Duration::from_millis(50);
 

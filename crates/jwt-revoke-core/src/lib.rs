@@ -10,6 +10,7 @@ pub mod defaults;
 pub mod revocation;
 pub mod store;
 pub mod token;
+pub mod verify;
 pub mod wire;
 
 #[cfg(any(test, feature = "test-util"))]

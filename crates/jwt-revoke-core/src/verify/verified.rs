@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use jsonwebtoken::Algorithm;
 use smallvec::SmallVec;
 
 use crate::{
@@ -10,6 +9,7 @@ use crate::{
     revocation::{Digest, Dimension, Shard},
     store::Lookup,
     token::{KeyId, Registered, TokenKind},
+    verify::Algorithm,
 };
 
 /// A token whose signature and claims hold. Whether it was revoked is another question, which only
@@ -21,7 +21,7 @@ pub struct Verified {
     pub(super) kind: TokenKind,
     pub(super) algorithm: Algorithm,
     pub(super) key: KeyId,
-    pub(super) payload: Box<[u8]>,
+    pub(super) payload: Vec<u8>,
     pub(super) born_at: Timestamp,
     pub(super) shard: Shard,
     /// The dimensions the token has a value in, and beside each its digest.

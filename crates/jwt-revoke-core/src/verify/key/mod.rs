@@ -1,0 +1,19 @@
+//! Keys, each pinned to one algorithm.
+
+mod error;
+mod file;
+mod jwk;
+mod pem;
+mod public;
+mod secret;
+mod set;
+mod signing;
+mod verification;
+
+pub use self::{
+    error::{KeyError, KeySetError, RefusedKey, SignError},
+    secret::WeakSecret,
+    set::KeySet,
+    signing::SigningKey,
+    verification::VerificationKey,
+};

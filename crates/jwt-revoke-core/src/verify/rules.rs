@@ -1,0 +1,307 @@
+//! What a verifier demands of claims whose shape is right.
+
+use std::{sync::Arc, time::Duration};
+
+use smallvec::SmallVec;
+
+use crate::{
+    clock::{Clock, Timestamp},
+    defaults,
+    revocation::{ClaimName, Digest, Dimension, Shard},
+    token::{ClaimValue, Jti, KeyId, Registered, Scope, SessionId, TokenKind},
+    verify::{VerifyError, claims::RawClaims, json::Text},
+};
+
+/// Where a token's birth is read from: the instant that cutoffs are compared with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BornAt {
+    /// `iat`: for the tokens of another issuer.
+    #[default]
+    IssuedAt,
+    /// The instant in the UUIDv7 `sid`, or in the UUIDv7 `jti` of a token without `sid`: for tokens
+    /// of our own, whose sessions are dated by the store's clock. A token of which neither can be
+    /// read is refused. Never use it for another issuer's tokens: their ids are not clocks.
+    Ids,
+}
+
+/// A demand that an operator can lift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Demand {
+    Required,
+    Lifted,
+}
+
+/// The configuration of a verifier, apart from its keys.
+#[derive(Clone)]
+pub(super) struct Rules {
+    pub(super) issuer: Option<Arc<str>>,
+    /// The digest of `issuer` itself.
+    pub(super) issuer_digest: Digest,
+    /// `None`: any.
+    pub(super) audiences: Option<Vec<Box<str>>>,
+    pub(super) kinds: SmallVec<[TokenKind; 2]>,
+    pub(super) declared_type: Demand,
+    pub(super) audience: Demand,
+    pub(super) jti: Demand,
+    pub(super) issued_at: Demand,
+    pub(super) subject: Demand,
+    pub(super) leeway: Duration,
+    pub(super) max_lifetime: Duration,
+    pub(super) born_at: BornAt,
+    pub(super) dimensions: Vec<ClaimName>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// What a token turns out to be, once its claims are admitted.
+pub(super) struct Admitted {
+    pub(super) registered: Registered,
+    pub(super) born_at: Timestamp,
+    pub(super) shard: Shard,
+    pub(super) dimensions: SmallVec<[Dimension; 8]>,
+    pub(super) digests: SmallVec<[Digest; 8]>,
+}
+
+impl Rules {
+    /// The kind of a token with this `typ`, and whether it said so itself.
+    pub(super) fn kind(&self, typ: Option<&str>) -> Result<(TokenKind, Declared), VerifyError> {
+        let Some(typ) = typ.filter(|typ| !is_plain_jwt(typ)) else {
+            return match self.declared_type {
+                Demand::Required => Err(VerifyError::Untyped),
+                Demand::Lifted if !self.kinds.contains(&TokenKind::Access) => {
+                    Err(VerifyError::OtherType)
+                }
+                Demand::Lifted => Ok((TokenKind::Access, Declared::No)),
+            };
+        };
+        let mut kinds = self.kinds.iter().copied();
+        kinds
+            .find(|kind| kind.is_declared_by(typ))
+            .map(|kind| (kind, Declared::Yes))
+            .ok_or(VerifyError::OtherType)
+    }
+
+    /// Judges the claims of a token whose signature holds, and computes its digests. `key` is the
+    /// id of its key, beside the digest under this verifier's own issuer.
+    pub(super) fn admit(
+        &self,
+        claims: RawClaims<'_>,
+        declared: Declared,
+        key: (&KeyId, Digest),
+    ) -> Result<Admitted, VerifyError> {
+        if declared == Declared::No && claims.tells_other_type {
+            return Err(VerifyError::OtherType);
+        }
+        self.check_issuer(claims.iss.as_deref())?;
+        self.check_audience(claims.aud.as_deref())?;
+        if claims.sub.is_none() && self.subject == Demand::Required {
+            return Err(VerifyError::MissingClaim("sub"));
+        }
+        if claims.jti.is_none() && self.jti == Demand::Required {
+            return Err(VerifyError::MissingClaim("jti"));
+        }
+        if claims.iat.is_none() && self.issued_at == Demand::Required {
+            return Err(VerifyError::MissingClaim("iat"));
+        }
+        let now = self.clock.now();
+        let registered = registered(&claims)?;
+        self.check_dates(&registered, now)?;
+        let born_at = self.birth(&registered, now)?;
+        let (dimensions, digests) = self.digests(&registered, &claims, key)?;
+        let issuer = registered.issuer.as_deref().unwrap_or_default();
+        let shard = match (&registered.subject, &registered.jti) {
+            (Some(subject), _) => Shard::of_subject(issuer, subject),
+            (None, Some(jti)) => Shard::of_jti(issuer, jti),
+            (None, None) => Shard::of_issuer(issuer),
+        };
+        Ok(Admitted {
+            registered,
+            born_at,
+            shard,
+            dimensions,
+            digests,
+        })
+    }
+
+    fn check_issuer(&self, iss: Option<&str>) -> Result<(), VerifyError> {
+        match (&self.issuer, iss) {
+            (None, _) => Ok(()),
+            (Some(_), None) => Err(VerifyError::MissingClaim("iss")),
+            (Some(own), Some(iss)) if **own == *iss => Ok(()),
+            (Some(_), Some(_)) => Err(VerifyError::OtherIssuer),
+        }
+    }
+
+    fn check_audience(&self, aud: Option<&[Text<'_>]>) -> Result<(), VerifyError> {
+        match (&self.audiences, aud) {
+            (_, None) if self.audience == Demand::Lifted => Ok(()),
+            (_, None) => Err(VerifyError::MissingClaim("aud")),
+            (None, Some(_)) => Ok(()),
+            (Some(own), Some(aud)) => {
+                let ours = |text: &Text<'_>| own.iter().any(|own| **own == *text.0);
+                if aud.iter().any(ours) {
+                    Ok(())
+                } else {
+                    Err(VerifyError::OtherAudience)
+                }
+            }
+        }
+    }
+
+    /// RFC 7519 §4.1.4 to §4.1.6, and the largest lifetime, which bounds the denylist.
+    fn check_dates(&self, claims: &Registered, now: Timestamp) -> Result<(), VerifyError> {
+        let expires_at = claims.expires_at;
+        if now >= expires_at.saturating_add(self.leeway) {
+            return Err(VerifyError::Expired);
+        }
+        let soon = now.saturating_add(self.leeway);
+        if claims
+            .not_before
+            .is_some_and(|not_before| not_before > soon)
+        {
+            return Err(VerifyError::NotYetValid);
+        }
+        if claims.issued_at.is_some_and(|issued_at| issued_at > soon) {
+            return Err(VerifyError::IssuedInFuture);
+        }
+        let too_long = |from: Timestamp| expires_at > from.saturating_add(self.max_lifetime);
+        if too_long(soon) || claims.issued_at.is_some_and(too_long) {
+            return Err(VerifyError::LivesTooLong);
+        }
+        Ok(())
+    }
+
+    fn birth(&self, claims: &Registered, now: Timestamp) -> Result<Timestamp, VerifyError> {
+        match self.born_at {
+            // Without `iat` the token is as old as can be: every cutoff covers it.
+            BornAt::IssuedAt => Ok(claims.issued_at.unwrap_or(Timestamp::EPOCH)),
+            BornAt::Ids => {
+                let birth = match (&claims.session, &claims.jti) {
+                    (Some(session), _) => session.instant(),
+                    (None, Some(jti)) => jti.instant(),
+                    (None, None) => None,
+                };
+                let birth = birth.ok_or(VerifyError::UnknownBirth)?;
+                let ahead = self.leeway + defaults::MAX_BORN_AHEAD;
+                if birth > now.saturating_add(ahead) {
+                    return Err(VerifyError::BornInFuture);
+                }
+                Ok(birth)
+            }
+        }
+    }
+
+    #[expect(clippy::type_complexity, reason = "two lists that run in parallel")]
+    fn digests(
+        &self,
+        registered: &Registered,
+        claims: &RawClaims<'_>,
+        (key, key_digest): (&KeyId, Digest),
+    ) -> Result<(SmallVec<[Dimension; 8]>, SmallVec<[Digest; 8]>), VerifyError> {
+        let mut dimensions = SmallVec::new();
+        let mut digests = SmallVec::new();
+        let issuer = registered.issuer.as_deref().unwrap_or_default();
+        let mut push = |dimension: Dimension, digest: Digest| {
+            dimensions.push(dimension);
+            digests.push(digest);
+        };
+        let mut add = |dimension: Dimension, value: &str| {
+            let digest = Digest::of(&dimension, issuer, value.as_bytes());
+            push(dimension, digest);
+        };
+        if let Some(jti) = &registered.jti {
+            add(Dimension::Jti, jti.as_str());
+        }
+        if let Some(session) = &registered.session {
+            add(Dimension::Session, session.as_str());
+        }
+        if let Some(subject) = &registered.subject {
+            add(Dimension::Subject, subject.as_str());
+        }
+        if let Some(client) = &registered.client_id {
+            add(Dimension::Client, client.as_str());
+        }
+        if let Some(party) = &registered.authorized_party
+            && registered.client_id.as_ref() != Some(party)
+        {
+            add(Dimension::Client, party.as_str());
+        }
+        if self.issuer.as_deref() == Some(issuer) {
+            push(Dimension::Issuer, self.issuer_digest);
+            push(Dimension::Key, key_digest);
+        } else {
+            add(Dimension::Issuer, issuer);
+            add(Dimension::Key, key.as_str());
+        }
+        for (index, raw) in &claims.dimensions {
+            let Some(name) = self.dimensions.get(*index) else {
+                continue;
+            };
+            let values = claim_values(raw.get())
+                .ok_or_else(|| VerifyError::InvalidDimension(name.clone()))?;
+            for value in values {
+                let dimension = Dimension::Claim(name.clone());
+                let digest = Digest::of(&dimension, issuer, value.canonical().as_bytes());
+                dimensions.push(dimension);
+                digests.push(digest);
+            }
+        }
+        Ok((dimensions, digests))
+    }
+}
+
+/// Whether a token declared its type itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Declared {
+    Yes,
+    No,
+}
+
+/// `JWT`, in any case and with or without `application/`: it says nothing about the kind
+/// (RFC 7519 §5.1).
+fn is_plain_jwt(typ: &str) -> bool {
+    typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("application/jwt")
+}
+
+/// Owns the claims, and rounds their dates.
+fn registered(claims: &RawClaims<'_>) -> Result<Registered, VerifyError> {
+    let exp = claims.exp.ok_or(VerifyError::MissingClaim("exp"))?;
+    let scope = match &claims.scope {
+        Some(scope) => Scope::parse(scope).ok_or(VerifyError::InvalidClaim("scope"))?,
+        None => Scope::default(),
+    };
+    let audience = claims.aud.iter().flatten();
+    let mut registered = Registered::default();
+    registered.issuer = claims.iss.as_deref().map(Box::from);
+    registered.subject = claims.sub.as_deref().map(Into::into);
+    registered.audience = audience.map(|text| Box::from(&*text.0)).collect();
+    registered.expires_at = exp.second_after();
+    registered.not_before = claims.nbf.map(|nbf| nbf.millisecond_after());
+    registered.issued_at = claims.iat.map(|iat| iat.millisecond_before());
+    registered.jti = claims.jti.as_deref().map(Jti::from);
+    registered.session = claims.sid.as_deref().map(SessionId::from);
+    registered.client_id = claims.client_id.as_deref().map(Into::into);
+    registered.authorized_party = claims.azp.as_deref().map(Into::into);
+    registered.scope = scope;
+    Ok(registered)
+}
+
+/// The values of a claim that is a dimension, each once; `None` if it is anything but a text, a
+/// number, or an array of at most 16 of them.
+fn claim_values(json: &str) -> Option<Vec<ClaimValue>> {
+    let value: serde_json::Value = serde_json::from_str(json).ok()?;
+    let serde_json::Value::Array(elements) = value else {
+        return ClaimValue::from_json(&value).map(|value| vec![value]);
+    };
+    if elements.len() > defaults::MAX_CLAIM_ELEMENTS {
+        return None;
+    }
+    let mut values = Vec::with_capacity(elements.len());
+    for element in &elements {
+        let value = ClaimValue::from_json(element)?;
+        if !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    Some(values)
+}

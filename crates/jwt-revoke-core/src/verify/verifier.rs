@@ -1,0 +1,353 @@
+//! From text to a verified token.
+
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use smallvec::smallvec;
+
+use crate::{
+    clock::{Clock, SystemClock},
+    defaults,
+    revocation::{ClaimName, Digest, Dimension},
+    token::{KeyId, TokenKind},
+    verify::{
+        Algorithm, BornAt, KeySet, VerificationKey, Verified, VerifyError,
+        claims::RawClaims,
+        compact::{self, Compact},
+        header::Header,
+        rules::{Demand, Rules},
+    },
+};
+
+/// Checks the signature, the type and the claims of tokens of one issuer for one audience.
+///
+/// By default it accepts access tokens only that say so (`typ: at+jwt`, RFC 9068 §2.1), have `iss`,
+/// `aud`, `exp`, `iat`, `sub` and `jti`, and live no longer than a day. What weakens that is called
+/// `allow_..`. Clones are cheap, and see each other's [`replace_keys`](Self::replace_keys).
+///
+/// ```
+/// use jwt_revoke_core::verify::{Algorithm, SigningKey, Verifier, VerifyError};
+/// use serde_json::json;
+/// # use jwt_revoke_core::{Clock, SystemClock};
+///
+/// let key = SigningKey::generate(Algorithm::ES256)?;
+/// let verifier = Verifier::new(key.verification_key(), "https://auth.example.com", "api");
+/// # let now = SystemClock::new().now().whole_seconds();
+///
+/// let claims = json!({
+///     "iss": "https://auth.example.com", "aud": "api", "sub": "alice", "jti": "1",
+///     "iat": now, "exp": now + 900,
+/// });
+/// let verified = verifier.verify(&key.sign("at+jwt", &claims)?)?;
+/// assert_eq!(verified.registered().subject.as_ref().unwrap().as_str(), "alice");
+///
+/// // The same claims in a token of another type.
+/// let refused = verifier.verify(&key.sign("rt+jwt", &claims)?);
+/// assert_eq!(refused.unwrap_err(), VerifyError::OtherType);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct Verifier {
+    ring: Arc<Ring>,
+    rules: Arc<Rules>,
+}
+
+impl Verifier {
+    /// A verifier of tokens by `issuer` for `audience`, on the operating system's clock.
+    pub fn new(
+        keys: impl Into<KeySet>,
+        issuer: impl Into<String>,
+        audience: impl Into<String>,
+    ) -> Self {
+        let issuer: Arc<str> = issuer.into().into();
+        let rules = Rules {
+            issuer_digest: Digest::of(&Dimension::Issuer, &issuer, issuer.as_bytes()),
+            issuer: Some(Arc::clone(&issuer)),
+            audiences: Some(vec![audience.into().into()]),
+            kinds: smallvec![TokenKind::Access],
+            declared_type: Demand::Required,
+            audience: Demand::Required,
+            jti: Demand::Required,
+            issued_at: Demand::Required,
+            subject: Demand::Required,
+            leeway: defaults::LEEWAY,
+            max_lifetime: defaults::MAX_TOKEN_LIFETIME,
+            born_at: BornAt::default(),
+            dimensions: Vec::new(),
+            clock: SystemClock::shared(),
+        };
+        Self {
+            ring: Arc::new(Ring::new(issuer, keys.into())),
+            rules: Arc::new(rules),
+        }
+    }
+
+    /// Another audience besides: a token for any of them is accepted.
+    pub fn with_audience(self, audience: impl Into<String>) -> Self {
+        let audience = audience.into().into();
+        self.with(|rules| rules.audiences.get_or_insert_default().push(audience))
+    }
+
+    /// The slack granted on `exp`, `nbf` and `iat` for clocks that differ. At most
+    /// [`MAX_LEEWAY`](defaults::MAX_LEEWAY): more is cut down to it. Default
+    /// [`LEEWAY`](defaults::LEEWAY).
+    pub fn with_leeway(self, leeway: Duration) -> Self {
+        self.with(|rules| rules.leeway = leeway.min(defaults::MAX_LEEWAY))
+    }
+
+    /// The longest life of a token, from its `iat` and from now to its `exp`. A token that lives
+    /// longer is refused, because its denylist entry would lapse before it. Default
+    /// [`MAX_TOKEN_LIFETIME`](defaults::MAX_TOKEN_LIFETIME).
+    pub fn with_max_lifetime(self, max_lifetime: Duration) -> Self {
+        self.with(|rules| rules.max_lifetime = max_lifetime)
+    }
+
+    /// Another clock.
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        self.with(|rules| rules.clock = clock)
+    }
+
+    /// Where the birth of a token is read from. Default [`BornAt::IssuedAt`].
+    pub fn with_born_at(self, born_at: BornAt) -> Self {
+        self.with(|rules| rules.born_at = born_at)
+    }
+
+    /// Makes a claim of the application a revocation dimension. Its value is a text, a number, or
+    /// an array of at most 16 of them; a token in which it is anything else is refused. A token
+    /// without it is accepted.
+    pub fn with_claim_dimension(self, name: ClaimName) -> Self {
+        self.with(|rules| {
+            if !rules.dimensions.contains(&name) {
+                rules.dimensions.push(name);
+            }
+        })
+    }
+
+    /// Accepts tokens of this kind, and no others. Default [`TokenKind::Access`].
+    pub fn with_kind(self, kind: TokenKind) -> Self {
+        self.with_kinds([kind])
+    }
+
+    /// Accepts tokens of these kinds, and no others.
+    pub fn with_kinds(self, kinds: impl IntoIterator<Item = TokenKind>) -> Self {
+        let kinds = kinds.into_iter().collect();
+        self.with(|rules| rules.kinds = kinds)
+    }
+
+    /// **Weakens**: accepts tokens of any issuer, or of none, that one of the keys has signed.
+    /// Their revocations stay apart by the `iss` they name.
+    pub fn allow_any_issuer(self) -> Self {
+        self.with(|rules| rules.issuer = None)
+    }
+
+    /// **Weakens**: accepts tokens without `aud`, which were made for nobody in particular.
+    pub fn allow_missing_audience(self) -> Self {
+        self.with(|rules| rules.audience = Demand::Lifted)
+    }
+
+    /// **Weakens**: accepts tokens that were made for others, such as ID tokens of any client.
+    /// Those without `aud` are still refused.
+    pub fn allow_any_audience(self) -> Self {
+        self.with(|rules| rules.audiences = None)
+    }
+
+    /// **Weakens**: accepts tokens without `jti`, which cannot be revoked one by one.
+    pub fn allow_missing_jti(self) -> Self {
+        self.with(|rules| rules.jti = Demand::Lifted)
+    }
+
+    /// **Weakens**: accepts tokens without `iat`. With [`BornAt::IssuedAt`] such a token counts as
+    /// older than every cutoff: the first revocation of its subject, client or issuer stops it, and
+    /// all later ones of its kind, for as long as the entry lives.
+    pub fn allow_missing_issued_at(self) -> Self {
+        self.with(|rules| rules.issued_at = Demand::Lifted)
+    }
+
+    /// **Weakens**: accepts tokens without `sub`, which "log out everywhere" does not reach.
+    pub fn allow_missing_subject(self) -> Self {
+        self.with(|rules| rules.subject = Demand::Lifted)
+    }
+
+    /// **Weakens**: accepts tokens whose `typ` is absent or `JWT` as access tokens. Many issuers
+    /// send no other; but their ID tokens look the same, so the audience must tell them apart.
+    /// Tokens that say otherwise by a claim (`events`, `at_hash`, `c_hash`) are still refused.
+    pub fn allow_untyped(self) -> Self {
+        self.with(|rules| rules.declared_type = Demand::Lifted)
+    }
+
+    /// Replaces the keys, for this verifier and all its clones, while it is in use. Tokens signed
+    /// with a key that is not in the new set are refused from now on.
+    pub fn replace_keys(&self, keys: impl Into<KeySet>) {
+        self.ring.replace(keys.into());
+    }
+
+    /// The keys at this moment.
+    pub fn keys(&self) -> Arc<KeySet> {
+        Arc::clone(&self.ring.current().set)
+    }
+
+    /// The ids of the keys at this moment.
+    pub fn key_ids(&self) -> Vec<KeyId> {
+        self.ring.current().set.ids().cloned().collect()
+    }
+
+    /// The issuer; `None` when any is allowed.
+    pub fn issuer(&self) -> Option<&str> {
+        self.rules.issuer.as_deref()
+    }
+
+    /// The slack on dates.
+    pub fn leeway(&self) -> Duration {
+        self.rules.leeway
+    }
+
+    /// The longest life of a token.
+    pub fn max_lifetime(&self) -> Duration {
+        self.rules.max_lifetime
+    }
+
+    /// Where the birth of a token is read from.
+    pub fn born_at(&self) -> BornAt {
+        self.rules.born_at
+    }
+
+    /// The application's claims that are revocation dimensions.
+    pub fn claim_dimensions(&self) -> &[ClaimName] {
+        &self.rules.dimensions
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.rules.clock
+    }
+
+    /// Verifies the compact form of a token.
+    ///
+    /// The time and memory it takes are bounded by [`MAX_TOKEN_BYTES`](defaults::MAX_TOKEN_BYTES),
+    /// and claims are read only after the signature was found to hold.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`], by reason, for the operator's log.
+    pub fn verify(&self, token: &str) -> Result<Verified, VerifyError> {
+        let parts = Compact::split(token)?;
+        let header = compact::decode(parts.header)?;
+        let header = Header::parse(&header)?;
+        let (kind, declared) = self.rules.kind(header.typ.as_deref())?;
+        let keys = self.ring.current();
+        let entry = keys.signer(&header, parts)?;
+        let payload = compact::decode(parts.payload)?;
+        let claims = RawClaims::parse(&payload, &self.rules.dimensions)?;
+        let key = (entry.key.id(), entry.digest);
+        let admitted = self.rules.admit(claims, declared, key)?;
+        Ok(Verified {
+            registered: admitted.registered,
+            kind,
+            algorithm: entry.key.algorithm(),
+            key: entry.key.id().clone(),
+            payload,
+            born_at: admitted.born_at,
+            shard: admitted.shard,
+            dimensions: admitted.dimensions,
+            digests: admitted.digests,
+        })
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Rules)) -> Self {
+        change(Arc::make_mut(&mut self.rules));
+        self
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier")
+            .field("issuer", &self.rules.issuer)
+            .field("audiences", &self.rules.audiences)
+            .field("kinds", &self.rules.kinds)
+            .field("keys", &self.ring.current().set)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The keys that all clones of a verifier share.
+struct Ring {
+    issuer: Arc<str>,
+    keys: RwLock<Arc<Keys>>,
+}
+
+impl Ring {
+    fn new(issuer: Arc<str>, set: KeySet) -> Self {
+        let keys = RwLock::new(Arc::new(Keys::new(&issuer, set)));
+        Self { issuer, keys }
+    }
+
+    // Nothing panics while the lock is held, and a poisoned one would still hold a whole set.
+    fn current(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn replace(&self, set: KeySet) {
+        let keys = Arc::new(Keys::new(&self.issuer, set));
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+}
+
+/// One set of keys, with what is computed once for each.
+struct Keys {
+    set: Arc<KeySet>,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    key: VerificationKey,
+    /// Of [`Dimension::Key`], under the ring's issuer.
+    digest: Digest,
+}
+
+impl Keys {
+    fn new(issuer: &str, set: KeySet) -> Self {
+        let entry = |key: &VerificationKey| Entry {
+            key: key.clone(),
+            digest: Digest::of(&Dimension::Key, issuer, key.id().as_str().as_bytes()),
+        };
+        Self {
+            entries: set.iter().map(entry).collect(),
+            set: Arc::new(set),
+        }
+    }
+
+    /// The key whose signature the token bears. The header only says which one to try; the
+    /// algorithm is the key's own.
+    fn signer(&self, header: &Header<'_>, parts: Compact<'_>) -> Result<&Entry, VerifyError> {
+        let signature = compact::decode(parts.signature)?;
+        let holds = |entry: &&Entry| entry.key.holds(parts.signed.as_bytes(), &signature);
+        if let Some(kid) = header.kid.as_deref() {
+            let entry = self
+                .entries
+                .iter()
+                .find(|entry| entry.key.id().as_str() == kid);
+            let entry = entry.ok_or(VerifyError::UnknownKey)?;
+            let expected = entry.key.algorithm();
+            if header.alg != expected.name() {
+                return Err(VerifyError::AlgorithmMismatch { expected });
+            }
+            return Some(entry).filter(holds).ok_or(VerifyError::BadSignature);
+        }
+        let algorithm =
+            Algorithm::from_name(&header.alg).ok_or(VerifyError::UnsupportedAlgorithm)?;
+        let of_algorithm = |entry: &&Entry| entry.key.algorithm() == algorithm;
+        let mut candidates = self.entries.iter().filter(of_algorithm).peekable();
+        if candidates.peek().is_none() {
+            return Err(VerifyError::UnknownKey);
+        }
+        candidates
+            .take(defaults::MAX_KEYS_TRIED)
+            .find(holds)
+            .ok_or(VerifyError::BadSignature)
+    }
+}

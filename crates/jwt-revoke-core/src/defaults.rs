@@ -82,3 +82,30 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The most entries of the audit stream, a shard.
 pub const AUDIT_ENTRIES: u64 = 10_000;
+
+/// The longest text that one field of an audit entry keeps, in bytes; the rest is cut off.
+pub const AUDIT_TEXT_BYTES: usize = 1024;
+
+/// How far the clock may stand behind the last instant an embedded store has seen for the store to
+/// open all the same. Entries stay this much longer than their horizon, so that no token comes
+/// alive in a process whose clock was set back.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(60 * 60);
+
+/// How far ahead an embedded store reserves instants in its file, so that telling the time needs no
+/// write. After a crash its clock may stand still for this long.
+pub const CLOCK_RESERVATION: Duration = Duration::from_secs(2);
+
+/// How often an embedded store forgets entries that no token needs any more.
+pub const PURGE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The most entries an embedded store forgets in one transaction.
+pub const PURGE_SLICE: usize = 4096;
+
+/// The most revocations an embedded store commits in one transaction, unless one call brings more.
+pub const EMBEDDED_BATCH: usize = 16_384;
+
+/// The most revocations that may wait for an embedded store's disk. Beyond, writes are refused.
+pub const EMBEDDED_WAITING: usize = 131_072;
+
+/// How much of its file an embedded store caches for writing, in bytes. Lookups need none of it.
+pub const EMBEDDED_CACHE_BYTES: usize = 32 * 1024 * 1024;

@@ -28,6 +28,13 @@ impl AnyStore {
     pub async fn connect(address: &str) -> Result<Self, StoreError> {
         let scheme = address.split_once(':').map_or("", |(scheme, _)| scheme);
         match scheme {
+            #[cfg(feature = "embedded")]
+            "memory" | "file" => {
+                let address = address.to_owned();
+                blocking(move || crate::store::EmbeddedStore::open_address(&address))
+                    .await
+                    .map(Self::from)
+            }
             _ => Err(unknown_address(scheme)),
         }
     }
@@ -121,6 +128,26 @@ impl<S: Store> DynStore for S {
     fn boxed_ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         self.ready().boxed()
     }
+}
+
+/// Runs what blocks on a thread of its own, so that no executor stands still.
+#[cfg(feature = "embedded")]
+async fn blocking<T: Send + 'static>(
+    open: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let failed = |reason: String| StoreError::Failed {
+        store: "embedded store".into(),
+        reason,
+    };
+    let (opened, result) = futures::channel::oneshot::channel();
+    std::thread::Builder::new()
+        .name("jwt-revoke-open".into())
+        // Whoever no longer waits for the store lets it close again.
+        .spawn(move || drop(opened.send(open())))
+        .map_err(|error| failed(format!("the system refused it a thread: {error}")))?;
+    result
+        .await
+        .unwrap_or_else(|_| Err(failed("opening it panicked".into())))
 }
 
 fn unknown_address(scheme: &str) -> StoreError {

@@ -3,10 +3,14 @@
 //! [`Store`] is the contract, [`AnyStore`] the form in which a guard holds one.
 
 mod any;
+#[cfg(feature = "embedded")]
+mod embedded;
 mod error;
 
 use std::{future::Future, time::Duration};
 
+#[cfg(feature = "embedded")]
+pub use self::embedded::{AuditEntry, EmbeddedBuilder, EmbeddedStats, EmbeddedStore};
 pub use self::{
     any::AnyStore,
     error::{BoxError, StoreError, WriteRefusal},

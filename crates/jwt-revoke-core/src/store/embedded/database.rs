@@ -1,0 +1,196 @@
+//! The tables in the file, and the one transaction that writes them.
+
+use std::{collections::HashMap, time::Duration};
+
+use redb::{
+    Durability, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
+    TableDefinition,
+};
+
+use super::{
+    audit::AuditEntry,
+    entry::{Entry, KeptHorizons},
+    memory::Denylist,
+};
+use crate::{
+    clock::{Timestamp, millis},
+    defaults,
+    revocation::{Digest, Horizons},
+};
+
+/// An open file, or the same in memory.
+pub(super) struct Database(redb::Database);
+
+/// What one transaction changes.
+pub(super) struct Changes {
+    /// The instant that the file then vouches for.
+    pub(super) clock: Timestamp,
+    pub(super) horizons: Option<KeptHorizons>,
+    pub(super) entries: HashMap<Digest, Entry>,
+    pub(super) removed: Vec<Digest>,
+    pub(super) audit: Vec<AuditEntry>,
+}
+
+/// What is in a file beside the entries.
+pub(super) struct Kept {
+    pub(super) clock: Timestamp,
+    pub(super) horizons: KeptHorizons,
+}
+
+/// Why a file cannot be read.
+#[derive(Debug)]
+pub(super) enum Unreadable {
+    /// It has this layout, or none.
+    Layout(Option<u64>),
+    Damaged(String),
+    Failed(redb::Error),
+}
+
+impl Changes {
+    pub(super) fn new(clock: Timestamp) -> Self {
+        Self {
+            clock,
+            horizons: None,
+            entries: HashMap::new(),
+            removed: Vec::new(),
+            audit: Vec::new(),
+        }
+    }
+
+    /// Whether nothing but the clock would be written.
+    pub(super) fn is_empty(&self) -> bool {
+        self.horizons.is_none() && self.entries.is_empty() && self.removed.is_empty()
+    }
+}
+
+impl Database {
+    pub(super) fn new(database: redb::Database) -> Self {
+        Self(database)
+    }
+
+    /// Gives a new file its layout.
+    pub(super) fn initialise(&self, kept: &Kept) -> Result<(), redb::Error> {
+        let mut changes = Changes::new(kept.clock);
+        changes.horizons = Some(kept.horizons);
+        self.write(&changes, Some(LAYOUT))
+    }
+
+    /// Reads all entries into `denylist`, and returns the rest.
+    pub(super) fn load(&self, denylist: &Denylist) -> Result<Kept, Unreadable> {
+        let transaction = self.0.begin_read().map_err(Unreadable::of)?;
+        let meta = match transaction.open_table(META) {
+            Ok(meta) => meta,
+            Err(redb::TableError::Storage(error)) => return Err(Unreadable::of(error)),
+            // Another program's file, or one whose first transaction never came through.
+            Err(_) => return Err(Unreadable::Layout(None)),
+        };
+        let number = |name| -> Result<Option<u64>, Unreadable> {
+            let found = meta.get(name).map_err(Unreadable::of)?;
+            Ok(found.map(|number| number.value()))
+        };
+        match number("layout")? {
+            Some(LAYOUT) => {}
+            other => return Err(Unreadable::Layout(other)),
+        }
+        let required = |name: &'static str| {
+            number(name)?.ok_or_else(|| Unreadable::Damaged(format!("{name} is missing")))
+        };
+        let horizon = |name| required(name).map(Duration::from_millis);
+        let kept = Kept {
+            clock: Timestamp::from_millis(required("clock_ms")?),
+            horizons: KeptHorizons {
+                horizons: Horizons::from_parts(
+                    horizon("access_horizon_ms")?,
+                    horizon("session_horizon_ms")?,
+                ),
+                since: Timestamp::from_millis(required("horizons_since_ms")?),
+            },
+        };
+        let deny = transaction.open_table(DENY).map_err(Unreadable::of)?;
+        for row in deny.iter().map_err(Unreadable::of)? {
+            let (digest, entry) = row.map_err(Unreadable::of)?;
+            denylist.insert(
+                Digest::from_bytes(*digest.value()),
+                Entry::from_parts(entry.value()),
+            );
+        }
+        Ok(kept)
+    }
+
+    /// Writes changes; when it returns they are on the disk.
+    pub(super) fn commit(&self, changes: &Changes) -> Result<(), redb::Error> {
+        self.write(changes, None)
+    }
+
+    /// The latest audit entries, newest first.
+    pub(super) fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, Unreadable> {
+        let transaction = self.0.begin_read().map_err(Unreadable::of)?;
+        let audit = transaction.open_table(AUDIT).map_err(Unreadable::of)?;
+        let rows = audit.iter().map_err(Unreadable::of)?.rev().take(limit);
+        rows.map(|row| {
+            let (_, bytes) = row.map_err(Unreadable::of)?;
+            AuditEntry::from_bytes(bytes.value())
+                .map_err(|error| Unreadable::Damaged(format!("audit entry: {error}")))
+        })
+        .collect()
+    }
+
+    fn write(&self, changes: &Changes, layout: Option<u64>) -> Result<(), redb::Error> {
+        let mut transaction = self.0.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        // With one phase, a damaged last commit looks like one that was interrupted, and the
+        // database silently goes back to the commit before: acknowledged revocations would be
+        // gone. With two, it is an error.
+        transaction.set_two_phase_commit(true);
+        {
+            let mut meta = transaction.open_table(META)?;
+            if let Some(layout) = layout {
+                meta.insert("layout", layout)?;
+            }
+            meta.insert("clock_ms", changes.clock.as_millis())?;
+            if let Some(kept) = changes.horizons {
+                meta.insert("access_horizon_ms", millis(kept.horizons.access))?;
+                meta.insert("session_horizon_ms", millis(kept.horizons.session))?;
+                meta.insert("horizons_since_ms", kept.since.as_millis())?;
+            }
+            let mut deny = transaction.open_table(DENY)?;
+            let mut entries: Vec<_> = changes.entries.iter().collect();
+            entries.sort_unstable_by_key(|(digest, _)| **digest);
+            for (digest, entry) in entries {
+                deny.insert(digest.as_bytes(), entry.parts())?;
+            }
+            for digest in &changes.removed {
+                deny.remove(digest.as_bytes())?;
+            }
+            let mut audit = transaction.open_table(AUDIT)?;
+            let mut number = audit.last()?.map_or(0, |(number, _)| number.value());
+            for entry in &changes.audit {
+                number += 1;
+                audit.insert(number, entry.to_bytes().as_slice())?;
+            }
+            while audit.len()? > defaults::AUDIT_ENTRIES {
+                audit.pop_first()?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+impl Unreadable {
+    pub(super) fn of(error: impl Into<redb::Error>) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// The layout that this version writes and reads.
+pub(super) const LAYOUT: u64 = 1;
+
+/// Layout, clock and horizons: numbers by name.
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+
+/// Digest -> cutoff and expiry, both in milliseconds; the largest number as cutoff is "for ever".
+const DENY: TableDefinition<'_, &[u8; 16], (u64, u64)> = TableDefinition::new("deny");
+
+/// Number in order of writing -> a JSON object.
+const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");

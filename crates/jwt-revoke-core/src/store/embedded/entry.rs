@@ -1,0 +1,164 @@
+//! One entry, and how a revocation changes it.
+
+use crate::{
+    clock::Timestamp,
+    revocation::{Cutoff, Horizon, Horizons},
+};
+
+/// A cutoff and when it may be forgotten, in 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Milliseconds, or [`FOREVER`].
+    cutoff: u64,
+    expiry: u64,
+}
+
+impl Entry {
+    pub(super) fn new(cutoff: Cutoff, expiry: Timestamp) -> Self {
+        let cutoff = match cutoff {
+            Cutoff::At(instant) => instant.as_millis(),
+            Cutoff::Forever => FOREVER,
+        };
+        Self {
+            cutoff,
+            expiry: expiry.as_millis(),
+        }
+    }
+
+    /// An entry as the file keeps it.
+    pub(super) const fn from_parts((cutoff, expiry): (u64, u64)) -> Self {
+        Self { cutoff, expiry }
+    }
+
+    pub(super) const fn parts(self) -> (u64, u64) {
+        (self.cutoff, self.expiry)
+    }
+
+    pub(super) fn cutoff(self) -> Cutoff {
+        match self.cutoff {
+            FOREVER => Cutoff::Forever,
+            millis => Cutoff::At(Timestamp::from_millis(millis)),
+        }
+    }
+
+    pub(super) fn expiry(self) -> Timestamp {
+        Timestamp::from_millis(self.expiry)
+    }
+}
+
+/// The horizons of the store, and since when they are what they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeptHorizons {
+    pub(super) horizons: Horizons,
+    pub(super) since: Timestamp,
+}
+
+impl KeptHorizons {
+    /// What `old` becomes when a revocation up to `cutoff` is written at `now`; `None` if it stays
+    /// as it is.
+    pub(super) fn merge(
+        &self,
+        old: Option<Entry>,
+        cutoff: Cutoff,
+        horizon: Horizon,
+        now: Timestamp,
+    ) -> Option<Entry> {
+        let expiry = self.horizons.expiry(horizon, now, cutoff);
+        let Some(old) = old else {
+            return Some(Entry::new(cutoff, expiry));
+        };
+        let length = self.horizons.length(horizon);
+        let raises = cutoff > old.cutoff();
+        // Written when the horizons were shorter: tokens may have become acceptable since then that
+        // outlive the entry, and whoever repeats the revocation means them too.
+        let too_short = old.expiry() < self.since.saturating_add(length);
+        // Not at every repetition: a flood of logouts must not become a flood of writes.
+        let ageing = old.cutoff() == Cutoff::Forever
+            && cutoff == Cutoff::Forever
+            && old.expiry().saturating_since(now) < length / 2;
+        (raises || too_short || ageing)
+            .then(|| Entry::new(old.cutoff().max(cutoff), old.expiry().max(expiry)))
+    }
+
+    /// The horizons raised to at least `required`; `None` if they are that long already.
+    pub(super) fn raised(&self, required: Horizons, now: Timestamp) -> Option<Self> {
+        let horizons = self.horizons.max(required);
+        (horizons != self.horizons).then_some(Self {
+            horizons,
+            since: now,
+        })
+    }
+}
+
+/// No instant: a cutoff at it could not be told from "for ever", which errs on the safe side.
+const FOREVER: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn kept() -> KeptHorizons {
+        KeptHorizons {
+            horizons: Horizons::from_parts(HOUR, 10 * HOUR),
+            since: Timestamp::EPOCH,
+        }
+    }
+
+    fn hours(n: u32) -> Timestamp {
+        Timestamp::EPOCH.saturating_add(n * HOUR)
+    }
+
+    #[test]
+    fn a_lower_cutoff_changes_nothing() {
+        let old = kept().merge(None, Cutoff::At(hours(5)), Horizon::Session, hours(5));
+        let now = hours(6);
+        let lower = Cutoff::At(hours(4));
+        assert_eq!(kept().merge(old, lower, Horizon::Session, now), None);
+    }
+
+    #[test]
+    fn a_raised_cutoff_never_shortens_the_life_of_its_entry() {
+        let old = Entry::new(Cutoff::At(hours(5)), hours(100));
+        let raised = kept()
+            .merge(Some(old), Cutoff::At(hours(6)), Horizon::Access, hours(6))
+            .unwrap();
+        assert_eq!(raised.cutoff(), Cutoff::At(hours(6)));
+        assert_eq!(raised.expiry(), hours(100));
+    }
+
+    #[test]
+    fn forever_is_renewed_in_the_second_half_of_its_life_only() {
+        let old = kept().merge(None, Cutoff::Forever, Horizon::Session, hours(0));
+        let merge = |now| kept().merge(old, Cutoff::Forever, Horizon::Session, now);
+        assert_eq!(merge(hours(5)), None);
+        assert_eq!(merge(hours(6)).unwrap().expiry(), hours(16));
+    }
+
+    #[test]
+    fn r6_an_entry_older_than_longer_horizons_is_renewed_when_repeated() {
+        let old = kept().merge(None, Cutoff::Forever, Horizon::Session, hours(0));
+        let longer = Horizons::from_parts(HOUR, 12 * HOUR);
+        let raised = kept().raised(longer, hours(1)).unwrap();
+        let again = raised.merge(old, Cutoff::Forever, Horizon::Session, hours(2));
+        assert_eq!(again.unwrap().expiry(), hours(14));
+        assert_eq!(
+            raised.merge(again, Cutoff::Forever, Horizon::Session, hours(2)),
+            None
+        );
+    }
+
+    #[test]
+    fn horizons_are_only_raised() {
+        let lower = Horizons::from_parts(HOUR / 2, 5 * HOUR);
+        assert_eq!(kept().raised(lower, hours(1)), None);
+        let mixed = Horizons::from_parts(2 * HOUR, 5 * HOUR);
+        assert_eq!(
+            kept().raised(mixed, hours(1)).unwrap().horizons,
+            Horizons::from_parts(2 * HOUR, 10 * HOUR)
+        );
+    }
+}

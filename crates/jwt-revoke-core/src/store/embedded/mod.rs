@@ -1,0 +1,342 @@
+//! The store without a server: durable in one file, or in memory.
+//!
+//! Lookups are answered from memory. One thread writes: it commits all that has queued up in one
+//! transaction, so a hundred concurrent revocations cost as much as one.
+
+mod address;
+mod audit;
+mod builder;
+mod clock;
+mod database;
+mod entry;
+mod file;
+mod memory;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::{
+    fmt,
+    path::Path,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+use futures::channel::oneshot;
+
+pub use self::{audit::AuditEntry, builder::EmbeddedBuilder};
+use self::{
+    clock::StoreClock,
+    memory::Denylist,
+    writer::{Request, Waiter},
+};
+use crate::{
+    clock::Timestamp,
+    defaults,
+    revocation::{Cutoff, Cutoffs, Horizons, Shard},
+    store::{Lookup, Revocation, Store, StoreError, WriteRefusal},
+};
+
+/// A store in this process, in memory or durable in one file. Cheap to clone; all clones are one
+/// store.
+///
+/// **Durable**: an acknowledged revocation is on the disk (two fsyncs), whatever happens to the
+/// process afterwards. A file that lost or changed what was acknowledged does not open; none is ever
+/// replaced by an empty one, unless it was removed. The file belongs to one process at a time.
+///
+/// **Failing closed**: when a write fails, its whole batch fails, and the store is out of service
+/// until it is opened again ([`StoreError::Poisoned`]). Until then a lookup still finds what is
+/// revoked for ever, and for all else is an error.
+///
+/// **Clock**: instants never run backwards, not even over a restart on a host whose clock was set
+/// back: by under an hour, the store goes on from the last instant it has seen; by more, it does not
+/// open. While it is ahead of the host's clock by more than half of
+/// [`HORIZON_MARGIN`](defaults::HORIZON_MARGIN), [`ready`](Store::ready) says so.
+///
+/// Entries are forgotten an hour after their horizon, which is how far the clock may go back.
+/// Before anybody calls [`require`](Store::require), horizons are those of the default lifetimes.
+///
+/// The file is written when the last clone is dropped, which waits for that.
+///
+/// ```
+/// use jwt_revoke_core::{
+///     revocation::{Cutoff, Digest, Dimension, Placement, Shard},
+///     store::{EmbeddedStore, Lookup, Reach, Revocation, Store},
+/// };
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), jwt_revoke_core::store::StoreError> {
+/// let store = EmbeddedStore::in_memory();
+/// let issuer = "https://auth.example.com";
+/// let shard = Shard::of_issuer(issuer);
+/// let logout = Revocation::new(
+///     Dimension::Jti,
+///     issuer,
+///     "token-1",
+///     Placement::One(shard),
+///     Reach::Forever,
+/// );
+/// store.revoke(&[logout]).await?;
+///
+/// let digests = [Digest::of(&Dimension::Jti, issuer, b"token-1")];
+/// let found = store.lookup(&Lookup::new(shard, &digests)).await?;
+/// assert_eq!(found.highest(), Some(Cutoff::Forever));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct EmbeddedStore {
+    // The writer holds this too, so it is not what keeps the writer running.
+    shared: Arc<Shared>,
+    handle: Arc<Handle>,
+}
+
+impl EmbeddedStore {
+    /// An empty store in memory: it forgets all revocations when the process ends.
+    ///
+    /// Should the system refuse a thread to it, the store exists, and answers every call with an
+    /// error.
+    pub fn in_memory() -> Self {
+        Self::builder().in_memory()
+    }
+
+    /// Opens the store in a file, or makes a new one. The folder must exist.
+    ///
+    /// Blocks until all of the file is read and verified: about a second for a million entries.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Open`] names the file, what is wrong with it, and the mend: another process has
+    /// it open, it is damaged, empty, no store, may not be read and written, the disk is full.
+    /// [`StoreError::Layout`] when another version wrote it, [`StoreError::Clock`] when the host's
+    /// clock stands an hour or more behind the last instant in the file.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::builder().open(path)
+    }
+
+    /// Opens the store at an address: `memory:`, or `file:PATH` with the path of a folder, made when
+    /// missing, that holds `revocations.redb`. `file:` takes a path as it stands, without escapes,
+    /// and also `file:///absolute/path`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Address`] for another address; otherwise as [`open`](Self::open).
+    pub fn open_address(address: &str) -> Result<Self, StoreError> {
+        Self::builder().open_address(address)
+    }
+
+    /// To set more than where the store is.
+    pub fn builder() -> EmbeddedBuilder {
+        EmbeddedBuilder::new()
+    }
+
+    /// What was revoked last, newest first: at most `limit` of the
+    /// [`AUDIT_ENTRIES`](defaults::AUDIT_ENTRIES) entries that are kept. Revocations that changed
+    /// nothing are not among them.
+    ///
+    /// # Errors
+    ///
+    /// When the store is out of service, or its file cannot be read.
+    pub async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        self.ask(|waiter| Request::Audit(limit, waiter)).await
+    }
+
+    /// Forgets now what would be forgotten within the next minute anyway, and says how many entries
+    /// that were.
+    ///
+    /// # Errors
+    ///
+    /// When the store is out of service.
+    pub async fn purge(&self) -> Result<usize, StoreError> {
+        self.ask(Request::Purge).await
+    }
+
+    /// Figures for metrics.
+    pub fn stats(&self) -> EmbeddedStats {
+        EmbeddedStats {
+            entries: self.shared.denylist.len(),
+            waiting: self.shared.waiting.load(Ordering::Relaxed),
+            commits: self.shared.commits.load(Ordering::Relaxed),
+        }
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Waiter<T>) -> Request) -> Result<T, StoreError> {
+        let (waiter, answer) = oneshot::channel();
+        self.handle.send(&self.shared, request(waiter))?;
+        match answer.await {
+            Ok(answer) => answer,
+            Err(oneshot::Canceled) => Err(self.shared.gone()),
+        }
+    }
+
+    fn find(&self, query: &Lookup<'_>) -> Result<Cutoffs, StoreError> {
+        let found = self.shared.denylist.lookup(query.digests);
+        if found.highest() == Some(Cutoff::Forever) {
+            return Ok(found);
+        }
+        // Whatever else was found may not cover the token, and would then say "not revoked".
+        self.shared.working().map(|()| found)
+    }
+}
+
+impl Store for EmbeddedStore {
+    async fn lookup(&self, query: &Lookup<'_>) -> Result<Cutoffs, StoreError> {
+        self.find(query)
+    }
+
+    fn lookup_now(&self, query: &Lookup<'_>) -> Option<Result<Cutoffs, StoreError>> {
+        Some(self.find(query))
+    }
+
+    async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
+        let revocations = revocations.into();
+        self.ask(|waiter| Request::Revoke(revocations, waiter))
+            .await
+    }
+
+    async fn now(&self, _shard: Shard) -> Result<Timestamp, StoreError> {
+        self.shared.working()?;
+        let clock = &self.shared.clock;
+        let now = clock.now();
+        if !clock.is_reserved(now) {
+            return self.ask(|waiter| Request::Now(Some(waiter))).await;
+        }
+        if clock.runs_low(now) && !self.shared.nudged.swap(true, Ordering::AcqRel) {
+            self.handle.send(&self.shared, Request::Now(None))?;
+        }
+        Ok(now)
+    }
+
+    async fn require(&self, horizons: Horizons) -> Result<(), StoreError> {
+        self.ask(|waiter| Request::Require(horizons, waiter)).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.shared.working()?;
+        let ahead = self.shared.clock.ahead();
+        if ahead > defaults::HORIZON_MARGIN / 2 {
+            return Err(StoreError::Clock {
+                store: self.shared.name.clone(),
+                reason: format!(
+                    "the host's clock was set back: it stands {ahead:?} behind what the store has \
+                     seen, and the store waits for it"
+                ),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for EmbeddedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedStore")
+            .field("name", &self.shared.name)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Figures of an [`EmbeddedStore`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EmbeddedStats {
+    /// Entries in memory.
+    pub entries: usize,
+    /// Revocations and other requests that wait for the disk.
+    pub waiting: usize,
+    /// Transactions since the store was opened.
+    pub commits: u64,
+}
+
+/// What handles and writer share.
+struct Shared {
+    name: String,
+    denylist: Denylist,
+    clock: StoreClock,
+    poisoned: OnceLock<String>,
+    waiting: AtomicUsize,
+    commits: AtomicU64,
+    /// Whether the writer was asked to reserve instants and has not done it yet.
+    nudged: AtomicBool,
+}
+
+impl Shared {
+    fn new(name: String, denylist: Denylist, clock: StoreClock) -> Self {
+        Self {
+            name,
+            denylist,
+            clock,
+            poisoned: OnceLock::new(),
+            waiting: AtomicUsize::new(0),
+            commits: AtomicU64::new(0),
+            nudged: AtomicBool::new(false),
+        }
+    }
+
+    /// An error once a write has failed.
+    fn working(&self) -> Result<(), StoreError> {
+        match self.poisoned.get() {
+            None => Ok(()),
+            Some(reason) => Err(StoreError::Poisoned {
+                store: self.name.clone(),
+                reason: reason.clone(),
+            }),
+        }
+    }
+
+    fn poison(&self, reason: &str) {
+        if self.poisoned.set(reason.to_owned()).is_ok() {
+            tracing::error!(store = self.name, reason, "the store is out of service");
+        }
+    }
+
+    /// The writer is gone, and so is the request.
+    fn gone(&self) -> StoreError {
+        self.poison("its writer has ended");
+        StoreError::Poisoned {
+            store: self.name.clone(),
+            reason: self.poisoned.get().cloned().unwrap_or_default(),
+        }
+    }
+}
+
+/// Keeps the writer running; the last one to go waits until the file is closed, so that it can be
+/// opened again at once.
+struct Handle {
+    requests: Option<mpsc::Sender<Request>>,
+    writer: Option<thread::JoinHandle<()>>,
+}
+
+impl Handle {
+    fn send(&self, shared: &Shared, request: Request) -> Result<(), StoreError> {
+        shared.working()?;
+        let size = request.size();
+        let waiting = shared.waiting.fetch_add(size, Ordering::Relaxed);
+        if waiting > defaults::EMBEDDED_WAITING {
+            shared.waiting.fetch_sub(size, Ordering::Relaxed);
+            return Err(StoreError::WriteRefused {
+                store: shared.name.clone(),
+                refusal: WriteRefusal::Other("too many writes wait for the disk".into()),
+            });
+        }
+        let sent = self.requests.as_ref().map(|queue| queue.send(request));
+        match sent {
+            Some(Ok(())) => Ok(()),
+            _ => Err(shared.gone()),
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        drop(self.requests.take());
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has said so, and has poisoned the store.
+            let _ = writer.join();
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! What only a disk that fails on request can show.
+
+use std::{
+    collections::HashSet,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use futures::{
+    FutureExt as _,
+    future::{join, join_all},
+};
+use redb::{BackendError, StorageBackend};
+
+use super::*;
+use crate::{
+    revocation::{Digest, Dimension, Placement},
+    store::Reach,
+};
+
+/// A disk that keeps what was synced, and of what was not synced an accidental part.
+#[derive(Clone, Debug, Default)]
+struct Disk(Arc<(Mutex<Platter>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Platter {
+    /// What a reader sees.
+    seen: Vec<u8>,
+    /// What is surely still there after a power cut.
+    synced: Vec<u8>,
+    /// What was done since.
+    unsynced: Vec<Change>,
+    /// After so many writes and syncs, everything fails.
+    budget: Option<u32>,
+    panics: bool,
+    /// Whether syncs wait.
+    held: bool,
+    waiting: usize,
+}
+
+#[derive(Debug)]
+enum Change {
+    Length(u64),
+    Write(u64, Vec<u8>),
+}
+
+impl Disk {
+    fn platter(&self) -> MutexGuard<'_, Platter> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fail_after(&self, writes: u32) {
+        self.platter().budget = Some(writes);
+    }
+
+    fn hold(&self) {
+        self.platter().held = true;
+    }
+
+    fn release(&self) {
+        self.platter().held = false;
+        self.0.1.notify_all();
+    }
+
+    /// Waits until a commit hangs in its sync.
+    fn held_commit(&self) {
+        let waiting = |platter: &mut Platter| platter.waiting == 0;
+        drop(self.0.1.wait_while(self.platter(), waiting).unwrap());
+    }
+
+    /// The disk after the power comes back: of the writes since the last sync any may be there,
+    /// whole or in part, in units of sectors.
+    fn after_power_cut(&self, dice: &mut Dice) -> Self {
+        let old = self.platter();
+        let mut image = old.synced.clone();
+        for change in &old.unsynced {
+            match change {
+                Change::Length(length) if dice.roll(2) == 0 => {
+                    image.resize(usize::try_from(*length).unwrap(), 0);
+                }
+                Change::Length(_) => {}
+                Change::Write(offset, data) => {
+                    for (n, sector) in data.chunks(512).enumerate() {
+                        let start = usize::try_from(*offset).unwrap() + n * 512;
+                        let end = start + sector.len();
+                        if dice.roll(2) == 0 {
+                            image.resize(image.len().max(end), 0);
+                            image[start..end].copy_from_slice(sector);
+                        }
+                    }
+                }
+            }
+        }
+        let new = Self::default();
+        new.platter().seen = image.clone();
+        new.platter().synced = image;
+        new
+    }
+}
+
+impl Platter {
+    fn spend(&mut self) -> io::Result<()> {
+        match &mut self.budget {
+            None => Ok(()),
+            Some(0) if self.panics => panic!("the disk is on fire"),
+            Some(0) => Err(io::ErrorKind::StorageFull.into()),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+        }
+    }
+}
+
+type Done = Result<(), BackendIoError>;
+type BackendIoError = io::Error;
+
+impl StorageBackend for Disk {
+    fn len(&self) -> Result<u64, BackendIoError> {
+        Ok(self.platter().seen.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Done {
+        let start = usize::try_from(offset).unwrap();
+        let platter = self.platter();
+        let found = platter.seen.get(start..start + out.len());
+        out.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, length: u64) -> Done {
+        let mut platter = self.platter();
+        platter.spend()?;
+        platter.seen.resize(usize::try_from(length).unwrap(), 0);
+        platter.unsynced.push(Change::Length(length));
+        Ok(())
+    }
+
+    fn sync_data(&self) -> Done {
+        let mut platter = self.platter();
+        platter.spend()?;
+        platter.waiting += 1;
+        self.0.1.notify_all();
+        let held = |platter: &mut Platter| platter.held;
+        let mut platter = self.0.1.wait_while(platter, held).unwrap();
+        platter.waiting -= 1;
+        platter.synced = platter.seen.clone();
+        platter.unsynced.clear();
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Done {
+        let mut platter = self.platter();
+        platter.spend()?;
+        let start = usize::try_from(offset).unwrap();
+        platter.seen[start..start + data.len()].copy_from_slice(data);
+        platter.unsynced.push(Change::Write(offset, data.to_vec()));
+        Ok(())
+    }
+
+    fn try_lock_range(
+        &self,
+        _: std::ops::Bound<u64>,
+        _: std::ops::Bound<u64>,
+    ) -> Result<bool, BackendError> {
+        Err(BackendError::Unsupported)
+    }
+}
+
+/// Pseudo-random numbers (xorshift), the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(future)
+}
+
+fn open(disk: &Disk) -> EmbeddedStore {
+    EmbeddedStore::builder()
+        .start_on(disk.clone(), "a test's disk")
+        .unwrap()
+}
+
+fn shard() -> Shard {
+    Shard::of_issuer("iss")
+}
+
+fn jti(value: &str) -> Revocation {
+    let placement = Placement::One(shard());
+    Revocation::new(Dimension::Jti, "iss", value, placement, Reach::Forever)
+}
+
+fn subject(value: &str) -> Revocation {
+    let reach = Reach::Now {
+        ahead: std::time::Duration::ZERO,
+    };
+    Revocation::new(Dimension::Subject, "iss", value, Placement::Wide, reach)
+}
+
+fn find(store: &EmbeddedStore, digest: Digest) -> Result<Option<Cutoff>, StoreError> {
+    store
+        .lookup_now(&Lookup::new(shard(), &[digest]))
+        .unwrap()
+        .map(|found| found.highest())
+}
+
+#[test]
+fn r9_a_power_cut_at_any_write_loses_nothing_acknowledged() {
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    let mut disk = Disk::default();
+    let mut acknowledged = HashSet::new();
+    drop(open(&disk));
+    for round in 0..150 {
+        let store = open(&disk);
+        // Somewhere within the next few transactions, each of which is some ten writes.
+        disk.fail_after(u32::try_from(dice.roll(80)).unwrap());
+        for n in 0..40 {
+            let entry = jti(&format!("{round}-{n}"));
+            match block_on(store.revoke(std::slice::from_ref(&entry))) {
+                Ok(_) => drop(acknowledged.insert(entry.digest)),
+                Err(error) => {
+                    assert!(matches!(error, StoreError::Poisoned { .. }), "{error}");
+                    break;
+                }
+            }
+        }
+        drop(store);
+        disk = disk.after_power_cut(&mut dice);
+        let store = open(&disk);
+        for digest in &acknowledged {
+            let found = find(&store, *digest).unwrap();
+            assert_eq!(found, Some(Cutoff::Forever), "round {round}");
+        }
+    }
+    assert!(acknowledged.len() > 150, "{}", acknowledged.len());
+}
+
+#[test]
+fn r9_after_a_failed_write_only_what_is_revoked_for_ever_is_known() {
+    let disk = Disk::default();
+    let store = open(&disk);
+    let (dead, logged_out, lost) = (jti("dead"), subject("alice"), jti("lost"));
+    block_on(store.revoke(&[dead.clone(), logged_out.clone()])).unwrap();
+
+    disk.fail_after(0);
+    // Both wait for one transaction, or for two: neither gets through.
+    let (first, second) = (jti("first"), [lost.clone()]);
+    let both = join(
+        store.revoke(std::slice::from_ref(&first)),
+        store.revoke(&second),
+    );
+    let (first, second) = block_on(both);
+    for error in [first.unwrap_err(), second.unwrap_err()] {
+        assert!(matches!(error, StoreError::Poisoned { .. }), "{error}");
+        assert!(error.to_string().contains("a test's disk"), "{error}");
+    }
+
+    assert_eq!(find(&store, dead.digest).unwrap(), Some(Cutoff::Forever));
+    // An instant may not cover the token that is asked about, and then it says "not revoked".
+    for unknown in [logged_out.digest, lost.digest, jti("never revoked").digest] {
+        let error = find(&store, unknown).unwrap_err();
+        assert!(matches!(error, StoreError::Poisoned { .. }), "{error}");
+    }
+    assert!(block_on(store.ready()).is_err());
+    assert!(block_on(store.now(shard())).is_err());
+    assert!(block_on(store.audit(1)).is_err());
+    assert!(block_on(store.purge()).is_err());
+    let horizons = Horizons::from_parts(std::time::Duration::MAX, std::time::Duration::MAX);
+    assert!(block_on(store.require(horizons)).is_err());
+
+    // The disk has room again, and still the store does not trust itself.
+    disk.platter().budget = None;
+    assert!(block_on(store.revoke(&[jti("later")])).is_err());
+    drop(store);
+
+    let store = open(&disk);
+    assert!(find(&store, logged_out.digest).unwrap().is_some());
+    block_on(store.revoke(&[lost])).unwrap();
+    block_on(store.ready()).unwrap();
+}
+
+#[test]
+fn r9_a_writer_that_panics_takes_the_store_out_of_service() {
+    let disk = Disk::default();
+    let store = open(&disk);
+    disk.platter().panics = true;
+    disk.fail_after(0);
+    let error = block_on(store.revoke(&[jti("lost")])).unwrap_err();
+    assert!(matches!(error, StoreError::Poisoned { .. }), "{error}");
+    assert!(block_on(store.ready()).is_err());
+    assert!(find(&store, jti("never revoked").digest).is_err());
+    // Closing neither hangs nor panics. The database may, in its own thread.
+    disk.platter().panics = false;
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(store))).is_ok());
+}
+
+#[test]
+fn what_queues_up_behind_a_commit_is_one_commit() {
+    let disk = Disk::default();
+    let store = open(&disk);
+    let before = store.stats().commits;
+    let entries: Vec<_> = (0..100).map(|n| [jti(&n.to_string())]).collect();
+    let mut writes = entries.iter().map(|entry| store.revoke(entry).boxed());
+
+    disk.hold();
+    let mut first = writes.next().unwrap();
+    assert!(first.as_mut().now_or_never().is_none());
+    disk.held_commit();
+    // Each is polled once, which queues it.
+    let mut rest: Vec<_> = writes.collect();
+    for write in &mut rest {
+        assert!(write.as_mut().now_or_never().is_none());
+    }
+    disk.release();
+
+    block_on(join(first, join_all(rest))).0.unwrap();
+    assert_eq!(store.stats().commits - before, 2);
+    assert_eq!(store.stats().waiting, 0);
+}
+
+#[test]
+fn nothing_is_visible_before_it_is_durable() {
+    let disk = Disk::default();
+    let store = open(&disk);
+    let entry = [jti("x")];
+    disk.hold();
+    let mut write = store.revoke(&entry).boxed();
+    assert!(write.as_mut().now_or_never().is_none());
+    disk.held_commit();
+    // Lookups go on meanwhile.
+    assert_eq!(find(&store, entry[0].digest).unwrap(), None);
+    disk.release();
+    block_on(write).unwrap();
+    assert!(find(&store, entry[0].digest).unwrap().is_some());
+}
+
+#[test]
+fn r10_a_flood_of_writes_behind_a_slow_disk_is_refused_and_not_stored() {
+    let disk = Disk::default();
+    let store = open(&disk);
+    disk.hold();
+    let flood: Vec<_> = (0..1024).map(|n| jti(&n.to_string())).collect();
+    let mut writes = Vec::new();
+    let refused = (0..1000).find_map(|_| {
+        let mut write = store.revoke(&flood).boxed();
+        let answer = write.as_mut().now_or_never();
+        writes.push(write);
+        answer
+    });
+    let error = refused.unwrap().unwrap_err();
+    assert!(matches!(error, StoreError::WriteRefused { .. }), "{error}");
+    assert!(store.stats().waiting <= defaults::EMBEDDED_WAITING + 1024);
+    disk.release();
+    let last = writes.pop();
+    drop(last);
+    assert!(block_on(join_all(writes)).iter().all(Result::is_ok));
+    block_on(store.revoke(&[jti("later")])).unwrap();
+}
+
+#[test]
+fn a_write_that_nobody_waits_for_is_made_all_the_same() {
+    let disk = Disk::default();
+    let store = open(&disk);
+    disk.hold();
+    let entry = [jti("x")];
+    assert!(store.revoke(&entry).now_or_never().is_none());
+    disk.release();
+    drop(store);
+    let store = open(&disk);
+    assert!(find(&store, entry[0].digest).unwrap().is_some());
+}

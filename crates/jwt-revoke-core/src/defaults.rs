@@ -109,3 +109,9 @@ pub const EMBEDDED_WAITING: usize = 131_072;
 
 /// How much of its file an embedded store caches for writing, in bytes. Lookups need none of it.
 pub const EMBEDDED_CACHE_BYTES: usize = 32 * 1024 * 1024;
+/// How often a process looks whether all shards of its store have their data, even while nobody asks.
+pub const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The most entries written by itself that a process remembers, to put them back into a store that
+/// lost them.
+pub const OWN_WRITES: usize = 100_000;

@@ -35,6 +35,10 @@ impl AnyStore {
                     .await
                     .map(Self::from)
             }
+            #[cfg(feature = "redis")]
+            scheme if crate::store::redis::is_redis(scheme) => {
+                Ok(crate::store::RedisStore::connect(address).await?.into())
+            }
             _ => Err(unknown_address(scheme)),
         }
     }

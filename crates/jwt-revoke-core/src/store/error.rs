@@ -2,7 +2,10 @@
 
 use std::{error::Error, time::Duration};
 
-use crate::{clock::Timestamp, revocation::Shard};
+use crate::{
+    clock::Timestamp,
+    revocation::{Cutoffs, Shard},
+};
 
 /// The store could not answer, or could not keep what it was given. It means "unknown", never "not
 /// revoked", and never that a client's token is bad.
@@ -53,6 +56,9 @@ pub enum StoreError {
         shard: Shard,
         /// Whether it was noticed and others may put back what they know.
         healing: bool,
+        /// What was found all the same: a token that these cutoffs cover is revoked, whatever else was
+        /// lost. One that they do not cover is unknown.
+        known: Cutoffs,
     },
     /// The store holds another layout than this version of the crate reads.
     #[error("{store} has layout {found:?}, this version reads {expected:?}: {mend}")]

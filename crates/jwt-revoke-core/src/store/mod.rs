@@ -6,11 +6,15 @@ mod any;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod error;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::{future::Future, time::Duration};
 
 #[cfg(feature = "embedded")]
 pub use self::embedded::{AuditEntry, EmbeddedBuilder, EmbeddedStats, EmbeddedStore};
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisBuilder, RedisStore};
 pub use self::{
     any::AnyStore,
     error::{BoxError, StoreError, WriteRefusal},

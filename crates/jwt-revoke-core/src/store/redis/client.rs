@@ -1,0 +1,327 @@
+//! The one seam to fred: connections, commands, and what they fail with.
+//!
+//! What fred does by default and must not do here: it waits for ever for an answer, sends a command
+//! up to three times, queues without bound, and gives up for good on some errors of a connection.
+
+use std::{sync::Mutex, sync::PoisonError, time::Duration};
+
+use fred::{
+    clients::Client,
+    error::{Error, ErrorKind},
+    interfaces::{ClientLike as _, EventInterface as _},
+    types::{
+        Builder, ClusterHash, CustomCommand, Value,
+        config::{Config, Options, ReconnectPolicy, TcpConfig, UnresponsiveConfig},
+    },
+};
+use tokio::{
+    sync::{broadcast::error::RecvError, oneshot, watch},
+    time::{sleep, timeout},
+};
+
+use crate::store::redis::{failure::Failure, scripts::Script};
+
+/// A connection (one to every primary of a Cluster) that comes back by itself, until it is dropped.
+pub(super) struct Link {
+    client: Client,
+    state: watch::Receiver<LinkState>,
+    timeout: Duration,
+    attempts: u32,
+    /// Dropped with the link, which ends the task that drives it.
+    _open: oneshot::Sender<()>,
+    demoted: Mutex<Option<tokio::time::Instant>>,
+}
+
+/// What a link is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LinkOptions {
+    /// How long a command may take, unless it says otherwise.
+    pub(super) timeout: Duration,
+    /// How long connecting, with its first commands, may take.
+    pub(super) connect_timeout: Duration,
+    /// How often a command is sent when the connection breaks under it. Scripts that write: once.
+    pub(super) attempts: u32,
+}
+
+/// Whether a link is connected, or why not.
+#[derive(Clone, Debug)]
+pub(super) enum LinkState {
+    Connecting,
+    Up,
+    Down(Failure),
+}
+
+/// An answer of the server.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Reply {
+    Nil,
+    Int(i64),
+    Text(Vec<u8>),
+    List(Vec<Reply>),
+    Other,
+}
+
+impl Link {
+    /// Starts connecting, on the current tokio runtime.
+    pub(super) fn start(config: Config, options: LinkOptions) -> Result<Self, String> {
+        let mut builder = Builder::from_config(config);
+        builder.set_policy(ReconnectPolicy::new_exponential(0, 50, 1_000, 2));
+        builder.with_connection_config(|connection| {
+            connection.connection_timeout = options.connect_timeout;
+            connection.internal_command_timeout = options.connect_timeout;
+            connection.max_command_attempts = options.attempts;
+            connection.max_command_buffer_len = QUEUE;
+            connection.tcp = TcpConfig {
+                nodelay: Some(true),
+                ..TcpConfig::default()
+            };
+            // A peer that vanished without a word is noticed here, not after the system's minutes.
+            connection.unresponsive = UnresponsiveConfig {
+                max_timeout: Some(options.timeout.max(UNRESPONSIVE)),
+                interval: UNRESPONSIVE / 4,
+            };
+        });
+        builder.with_performance_config(|performance| {
+            performance.broadcast_channel_capacity = 256;
+        });
+        let client = builder.build().map_err(|error| error.to_string())?;
+        let (report, state) = watch::channel(LinkState::Connecting);
+        let (open, closed) = oneshot::channel();
+        tokio::spawn(drive(client.clone(), report, closed));
+        Ok(Self {
+            client,
+            state,
+            timeout: options.timeout,
+            attempts: options.attempts,
+            _open: open,
+            demoted: Mutex::new(None),
+        })
+    }
+
+    /// Waits for the first news of the connection: that it is up, or why it is not.
+    pub(super) async fn connected(&self) -> Result<(), Failure> {
+        let mut state = self.state.clone();
+        let news = state
+            .wait_for(|state| !matches!(state, LinkState::Connecting))
+            .await;
+        match news.as_deref() {
+            Ok(LinkState::Down(failure)) => Err(failure.clone()),
+            Ok(_) => Ok(()),
+            Err(_) => Err(Failure::Unreachable("the client has ended".to_owned())),
+        }
+    }
+
+    /// Sends a command to the primary of `slot`, within the link's bound.
+    pub(super) async fn send(
+        &self,
+        slot: u16,
+        command: &'static str,
+        args: Vec<Value>,
+    ) -> Result<Reply, Failure> {
+        self.send_within(slot, command, args, self.timeout).await
+    }
+
+    /// Runs a script on the primary of `slot` within `bound`; a server that does not know it yet,
+    /// or has forgotten it, is told.
+    pub(super) async fn run(
+        &self,
+        slot: u16,
+        script: &Script,
+        keys: Vec<String>,
+        args: Vec<String>,
+        bound: Duration,
+    ) -> Result<Vec<Reply>, Failure> {
+        let words = |first: &str| {
+            let count = keys.len().to_string();
+            [first, &count]
+                .into_iter()
+                .chain(keys.iter().map(String::as_str))
+                .chain(args.iter().map(String::as_str))
+                .map(Value::from)
+                .collect()
+        };
+        let mut answer = self
+            .send_within(slot, "EVALSHA", words(script.sha()), bound)
+            .await;
+        if matches!(&answer, Err(failure) if failure.is_no_script()) {
+            answer = self
+                .send_within(slot, "EVAL", words(script.text()), bound)
+                .await;
+        }
+        match answer? {
+            Reply::List(list) => Ok(list),
+            other => Err(Failure::odd(format!("a script answered {other:?}"))),
+        }
+    }
+
+    async fn send_within(
+        &self,
+        slot: u16,
+        command: &'static str,
+        args: Vec<Value>,
+        bound: Duration,
+    ) -> Result<Reply, Failure> {
+        // fred's own timeout also takes the command out of its queue; ours, a moment later, is the
+        // promise.
+        let options = Options {
+            timeout: Some(bound.saturating_sub(HEAD_START).max(HEAD_START)),
+            max_attempts: Some(self.attempts),
+            ..Options::default()
+        };
+        let command = CustomCommand::new_static(command, ClusterHash::Custom(slot), false);
+        let client = self.client.with_options(&options);
+        let answer = match timeout(bound, client.custom::<Value, Value>(command, args)).await {
+            Ok(answer) => answer.map(Reply::from),
+            Err(_) => return Err(Failure::TimedOut(bound)),
+        };
+        let answer = answer.map_err(|error| failure(&error, bound));
+        if matches!(&answer, Err(failure) if failure.is_read_only()) {
+            self.look_for_the_primary();
+        }
+        answer
+    }
+
+    /// A primary that was demoted keeps its connections: look for the new one, once a second at most.
+    fn look_for_the_primary(&self) {
+        let now = tokio::time::Instant::now();
+        let mut last = self.demoted.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| now >= last + Duration::from_secs(1)) {
+            *last = Some(now);
+            let client = self.client.clone();
+            tokio::spawn(async move {
+                let _ = client.force_reconnection().await;
+            });
+        }
+    }
+}
+
+/// Keeps a client connected and tells its state, until the link is dropped.
+async fn drive(
+    client: Client,
+    report: watch::Sender<LinkState>,
+    mut closed: oneshot::Receiver<()>,
+) {
+    let mut errors = client.error_rx();
+    let mut connects = client.reconnect_rx();
+    loop {
+        let mut task = client.connect();
+        loop {
+            tokio::select! {
+                _ = &mut closed => {
+                    let _ = timeout(Duration::from_secs(1), client.quit()).await;
+                    task.abort();
+                    return;
+                }
+                // fred gives up on some errors, such as one node of a Cluster that is none. They
+                // can be mended while we run, so we do not.
+                _ = &mut task => break,
+                connect = connects.recv() => match connect {
+                    Ok(_) | Err(RecvError::Lagged(_)) => {
+                        report.send_replace(LinkState::Up);
+                    }
+                    Err(RecvError::Closed) => break,
+                },
+                error = errors.recv() => match error {
+                    Ok((error, _)) => {
+                        tracing::debug!(%error, "connection to the store");
+                        report.send_replace(LinkState::Down(failure(&error, Duration::ZERO)));
+                    }
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => break,
+                },
+            }
+        }
+        task.abort();
+        errors = client.error_rx();
+        connects = client.reconnect_rx();
+        tokio::select! {
+            _ = &mut closed => return,
+            () = sleep(Duration::from_secs(1)) => {}
+        }
+    }
+}
+
+fn failure(error: &Error, bound: Duration) -> Failure {
+    let details = error.details();
+    match error.kind() {
+        ErrorKind::Timeout if !bound.is_zero() => Failure::TimedOut(bound),
+        ErrorKind::Auth | ErrorKind::Cluster | ErrorKind::InvalidCommand => {
+            Failure::Refused(details.to_owned())
+        }
+        ErrorKind::Unknown | ErrorKind::InvalidArgument if starts_with_a_code(details) => {
+            Failure::Refused(details.to_owned())
+        }
+        ErrorKind::Protocol | ErrorKind::Parse | ErrorKind::NotFound => {
+            Failure::Odd(details.to_owned())
+        }
+        _ => Failure::Unreachable(error.to_string()),
+    }
+}
+
+/// Whether these are a server's words and not fred's.
+fn starts_with_a_code(details: &str) -> bool {
+    let code = details.split_whitespace().next().unwrap_or("");
+    code.len() >= 3 && code.bytes().all(|b| b.is_ascii_uppercase())
+}
+
+impl Reply {
+    /// The text of an answer that is text.
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(bytes) => std::str::from_utf8(bytes).ok(),
+            _ => None,
+        }
+    }
+
+    /// The number of an answer that is one that we wrote: not negative.
+    pub(super) fn number(&self) -> Option<u64> {
+        match self {
+            Self::Int(number) => u64::try_from(*number).ok(),
+            Self::Text(_) => self.text()?.parse().ok(),
+            _ => None,
+        }
+    }
+}
+
+impl From<Value> for Reply {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null => Self::Nil,
+            Value::Integer(number) => Self::Int(number),
+            Value::String(text) => Self::Text(text.as_bytes().to_vec()),
+            Value::Bytes(bytes) => Self::Text(bytes.to_vec()),
+            Value::Array(list) => Self::List(list.into_iter().map(Self::from).collect()),
+            _ => Self::Other,
+        }
+    }
+}
+
+/// How many commands may wait to be written. Beyond, they fail at once.
+const QUEUE: usize = 4_096;
+
+/// How long a peer may be silent with an answer outstanding before its connection is replaced.
+const UNRESPONSIVE: Duration = Duration::from_secs(2);
+
+/// How much earlier than ours fred's timeout ends.
+const HEAD_START: Duration = Duration::from_millis(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_the_server_are_told_from_those_of_the_client() {
+        let told = |kind, details: &'static str| failure(&Error::new(kind, details), QUARTER);
+        assert_eq!(
+            told(ErrorKind::Unknown, "NOPERM no"),
+            Failure::Refused("NOPERM no".to_owned())
+        );
+        assert!(matches!(
+            told(ErrorKind::Unknown, "Failed to route command."),
+            Failure::Unreachable(_)
+        ));
+        assert_eq!(told(ErrorKind::Timeout, "late"), Failure::TimedOut(QUARTER));
+    }
+
+    const QUARTER: Duration = Duration::from_millis(250);
+}

@@ -1,0 +1,227 @@
+//! How a store is set up.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::{
+    clock::{Clock, SystemClock},
+    defaults,
+    store::{
+        RedisStore, StoreError,
+        redis::{address::Address, start},
+    },
+};
+
+/// Sets up a [`RedisStore`]. Made by [`RedisStore::builder`].
+#[derive(Clone)]
+#[must_use]
+pub struct RedisBuilder {
+    url: String,
+    username: Option<String>,
+    password: Option<String>,
+    pub(super) settings: Settings,
+    #[cfg(feature = "redis-rustls")]
+    ca_certificates: Option<Vec<u8>>,
+}
+
+/// What a store goes by once it is connected.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) prefix: String,
+    pub(super) check_timeout: Duration,
+    pub(super) write_timeout: Duration,
+    pub(super) connect_timeout: Duration,
+    pub(super) healing: Duration,
+    pub(super) legacy_prefix: Option<String>,
+    pub(super) legacy_writes: bool,
+    pub(super) strict_eviction: bool,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl RedisBuilder {
+    pub(super) fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            username: None,
+            password: None,
+            settings: Settings {
+                prefix: defaults::KEY_PREFIX.to_owned(),
+                check_timeout: defaults::CHECK_TIMEOUT,
+                write_timeout: defaults::WRITE_TIMEOUT,
+                connect_timeout: defaults::CONNECT_TIMEOUT,
+                healing: defaults::HEALING,
+                legacy_prefix: None,
+                legacy_writes: false,
+                strict_eviction: false,
+                clock: SystemClock::shared(),
+            },
+            #[cfg(feature = "redis-rustls")]
+            ca_certificates: None,
+        }
+    }
+
+    /// The prefix of all keys; default [`KEY_PREFIX`](defaults::KEY_PREFIX). Deployments with
+    /// different prefixes share a server without seeing each other.
+    pub fn with_prefix(mut self, prefix: &str) -> Self {
+        self.settings.prefix = prefix.to_owned();
+        self
+    }
+
+    /// The user of Redis' access control lists; overrides the one in the address.
+    pub fn with_username(mut self, username: &str) -> Self {
+        self.username = Some(username.to_owned());
+        self
+    }
+
+    /// The password; overrides the one in the address, and keeps it out of logs of addresses.
+    pub fn with_password(mut self, password: &str) -> Self {
+        self.password = Some(password.to_owned());
+        self
+    }
+
+    /// Certificates, in PEM, of the authorities that may vouch for the server; the default are
+    /// those of the system.
+    #[cfg(feature = "redis-rustls")]
+    pub fn with_ca_certificates(mut self, pem: &[u8]) -> Self {
+        self.ca_certificates = Some(pem.to_vec());
+        self
+    }
+
+    /// How long a check may wait; default [`CHECK_TIMEOUT`](defaults::CHECK_TIMEOUT). At least 5 ms.
+    pub fn with_check_timeout(mut self, bound: Duration) -> Self {
+        self.settings.check_timeout = bound.max(SHORTEST);
+        self
+    }
+
+    /// How long a write may take, repetitions after a lost answer included; default
+    /// [`WRITE_TIMEOUT`](defaults::WRITE_TIMEOUT). At least 5 ms.
+    pub fn with_write_timeout(mut self, bound: Duration) -> Self {
+        self.settings.write_timeout = bound.max(SHORTEST);
+        self
+    }
+
+    /// How long connecting may take; default [`CONNECT_TIMEOUT`](defaults::CONNECT_TIMEOUT). At
+    /// least 5 ms.
+    pub fn with_connect_timeout(mut self, bound: Duration) -> Self {
+        self.settings.connect_timeout = bound.max(SHORTEST);
+        self
+    }
+
+    /// How long a shard that is new, or lost its data, answers "unknown" so that every process can
+    /// put back what it remembers; default [`HEALING`](defaults::HEALING).
+    ///
+    /// Every process looks once in [`PROBE_INTERVAL`](defaults::PROBE_INTERVAL); anything shorter
+    /// than two of those leaves some of them no time. Zero, for tests, waits for nobody.
+    pub fn with_healing(mut self, healing: Duration) -> Self {
+        self.settings.healing = healing;
+        self
+    }
+
+    /// Also asks for `{prefix}{jti}`, the key by which other services know a revoked token: with
+    /// `"blacklist:"` the common `SET blacklist:<jti> 1 EX ttl`.
+    ///
+    /// Only `jti` revocations travel that way: none of a session, a user or a key. A `jti` that is not
+    /// 1 to 128 of `A-Z a-z 0-9 . _ -` cannot be looked up there, so its token counts as revoked.
+    /// In a Cluster this is a second command, at the same time as the first. What others write
+    /// there does not stand in our log, so a replica of it does not have it.
+    pub fn with_legacy_prefix(mut self, prefix: &str) -> Self {
+        self.settings.legacy_prefix = Some(prefix.to_owned());
+        self
+    }
+
+    /// Also writes the keys of [`with_legacy_prefix`](Self::with_legacy_prefix), for services that
+    /// read nothing else.
+    pub fn with_legacy_writes(mut self) -> Self {
+        self.settings.legacy_writes = true;
+        self
+    }
+
+    /// Refuses a server whose `maxmemory-policy` is not `noeviction`, or does not tell it: any other
+    /// policy drops revocations when memory runs out. By default that is a warning in the log.
+    pub fn with_strict_eviction(mut self) -> Self {
+        self.settings.strict_eviction = true;
+        self
+    }
+
+    /// The clock that the server's is compared with; default the system's.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.settings.clock = clock;
+        self
+    }
+
+    /// Connects, checks the server, and waits until all shards are whole, which takes the
+    /// [healing](Self::with_healing) time when the database is new: it looks like one that was wiped.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Address`] for a malformed address; [`StoreError::Open`] when the server does not
+    /// answer or refuses us, within the connect timeout; [`StoreError::Unfit`] and
+    /// [`StoreError::Layout`] for a server that cannot be used. All name the store, the reason, and
+    /// what to do.
+    pub async fn connect(self) -> Result<RedisStore, StoreError> {
+        start::connect(self.launch()?).await
+    }
+
+    /// Comes up at once, not ready: until the server has been reached and checked, in the background,
+    /// every call is an error.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Address`] for a malformed address, [`StoreError::Open`] outside of a tokio runtime.
+    pub fn connect_lazily(self) -> Result<RedisStore, StoreError> {
+        Ok(start::connect_lazily(self.launch()?))
+    }
+
+    fn launch(self) -> Result<RedisStore, StoreError> {
+        let mut address = Address::parse(&self.url)?;
+        address.username = self.username.or(address.username);
+        address.password = self.password.or(address.password);
+        let prefix = &self.settings.prefix;
+        if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(is_plain) {
+            return Err(StoreError::Address {
+                address: address.name,
+                reason: "the prefix must be 1 to 64 printable characters, none of them a brace \
+                         (braces decide which node of a Cluster a key lies on)"
+                    .to_owned(),
+            });
+        }
+        if self.settings.legacy_writes && self.settings.legacy_prefix.is_none() {
+            return Err(StoreError::Address {
+                address: address.name,
+                reason: "legacy writes need a legacy prefix".to_owned(),
+            });
+        }
+        #[cfg(feature = "redis-rustls")]
+        let tls = address
+            .tls
+            .then(|| super::tls::config(&address, self.ca_certificates.as_deref()))
+            .transpose()?;
+        let config = fred::types::config::Config {
+            // Lets the first connection be retried like every later one.
+            fail_fast: false,
+            username: address.username.clone(),
+            password: address.password.clone(),
+            server: address.server.clone(),
+            database: address.database,
+            #[cfg(feature = "redis-rustls")]
+            tls,
+            ..fred::types::config::Config::default()
+        };
+        RedisStore::launch(&address, config, self.settings)
+    }
+}
+
+impl fmt::Debug for RedisBuilder {
+    /// Hides the address, which may hold a password, and the credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisBuilder")
+            .field("prefix", &self.settings.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'{' && byte != b'}'
+}
+
+/// No bound is shorter: a timer of the runtime has whole milliseconds.
+const SHORTEST: Duration = Duration::from_millis(5);

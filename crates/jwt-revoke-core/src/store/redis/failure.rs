@@ -1,0 +1,156 @@
+//! What a command can fail with, and what that means to a caller.
+
+use std::time::Duration;
+
+use crate::store::{StoreError, WriteRefusal};
+
+/// Why a command has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// No answer within the bound. A write may or may not have happened.
+    TimedOut(Duration),
+    /// No connection, or it broke. A write may or may not have happened.
+    Unreachable(String),
+    /// The server's own words.
+    Refused(String),
+    /// An answer of an unexpected shape.
+    Odd(String),
+}
+
+/// What the command was for: the same words of a server mean different things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Read,
+    Write,
+}
+
+impl Failure {
+    /// An answer that no version of the server gives.
+    pub(super) fn odd(what: impl Into<String>) -> Self {
+        Self::Odd(what.into())
+    }
+
+    /// Whether the server may answer when asked again.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::TimedOut(_) | Self::Unreachable(_) => true,
+            Self::Refused(words) => is_transient_code(code(words)),
+            Self::Odd(_) => false,
+        }
+    }
+
+    /// Whether the server has forgotten a script, or never knew it.
+    pub(super) fn is_no_script(&self) -> bool {
+        matches!(self, Self::Refused(words) if code(words) == "NOSCRIPT")
+    }
+
+    /// Whether the server is a replica, so that the client holds on to a primary that was demoted.
+    pub(super) fn is_read_only(&self) -> bool {
+        matches!(self, Self::Refused(words) if code(words) == "READONLY")
+    }
+
+    /// The error for callers. `store` names the store without credentials.
+    pub(super) fn into_error(self, store: &str, purpose: Purpose) -> StoreError {
+        let store = store.to_owned();
+        match self {
+            Self::TimedOut(bound) => StoreError::TimedOut { store, bound },
+            Self::Unreachable(reason) => StoreError::Unreachable {
+                store,
+                source: reason.into(),
+            },
+            Self::Refused(words) => refused(store, words, purpose),
+            Self::Odd(reason) => StoreError::Failed { store, reason },
+        }
+    }
+}
+
+fn refused(store: String, words: String, purpose: Purpose) -> StoreError {
+    let refusal = match code(&words) {
+        transient if is_transient_code(transient) => {
+            return StoreError::Unreachable {
+                store,
+                source: words.into(),
+            };
+        }
+        "OOM" => WriteRefusal::OutOfMemory,
+        "READONLY" => WriteRefusal::ReadOnly,
+        "NOREPLICAS" => WriteRefusal::TooFewReplicas,
+        "MISCONF" => WriteRefusal::CannotPersist(words.clone()),
+        "NOPERM" | "NOAUTH" | "WRONGPASS" => WriteRefusal::NoPermission(words.clone()),
+        _ => {
+            return StoreError::Failed {
+                store,
+                reason: words,
+            };
+        }
+    };
+    match purpose {
+        Purpose::Write => StoreError::WriteRefused { store, refusal },
+        Purpose::Read => StoreError::ReadRefused {
+            store,
+            reason: words,
+        },
+    }
+}
+
+/// Codes of a server that is coming up, failing over, or moving slots.
+fn is_transient_code(code: &str) -> bool {
+    matches!(
+        code,
+        "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "BUSY" | "UNBLOCKED"
+    )
+}
+
+/// The first word of a server's error. Before Redis 7 the code of a command that failed inside a
+/// script stands behind a dash in the middle of an `ERR`.
+fn code(words: &str) -> &str {
+    let first = |text: &str| text.split_whitespace().next().unwrap_or("").len();
+    if words.starts_with("ERR") {
+        if let Some((_, inner)) = words.split_once(": -") {
+            return &inner[..first(inner)];
+        }
+    }
+    &words[..first(words)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(words: &str, purpose: Purpose) -> StoreError {
+        Failure::Refused(words.to_owned()).into_error("redis://h", purpose)
+    }
+
+    #[test]
+    fn r2_a_refusal_inside_a_script_of_an_old_server_is_recognised() {
+        let words = "ERR Error running script (call to f_ab): @user_script:12: @user_script: 12: \
+                     -OOM command not allowed when used memory > 'maxmemory'.";
+        assert!(matches!(
+            error(words, Purpose::Write),
+            StoreError::WriteRefused {
+                refusal: WriteRefusal::OutOfMemory,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn r3_a_server_that_is_loading_is_unreachable_and_asked_again() {
+        let words = "LOADING Redis is loading the dataset in memory";
+        assert!(Failure::Refused(words.to_owned()).is_transient());
+        assert!(matches!(
+            error(words, Purpose::Read),
+            StoreError::Unreachable { .. }
+        ));
+    }
+
+    #[test]
+    fn r3_words_that_nobody_has_foreseen_are_an_error_all_the_same() {
+        for words in ["", " ", "ERR", "ERR: -", "\u{fffd}"] {
+            assert!(matches!(
+                error(words, Purpose::Read),
+                StoreError::Failed { .. }
+            ));
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The names of all keys, and the slots they lie in.
+
+use crate::revocation::{Digest, Shard};
+
+/// The version of what is stored under these names.
+pub(super) const LAYOUT: &str = "1";
+
+/// The hash tags of the shards, which stand in braces in every key. Part of the layout: they can
+/// never change. The slot of tag `n` lies in the middle of the `n`th sixteenth of a Cluster's
+/// slots, so that however many primaries share the slots evenly, they share the shards evenly.
+const TAGS: [&str; 16] = [
+    "04s", "15s", "26s", "37s", "40s", "51s", "62s", "73s", "83r", "92r", "aoo", "b1h", "c00",
+    "d7h", "eko", "fy5",
+];
+
+/// How many slots a Cluster has.
+const SLOTS: u16 = 16_384;
+
+/// The keys of one deployment: everything under one prefix.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    prefix: Box<str>,
+}
+
+impl Keys {
+    /// Keys under `prefix`, which holds no braces: they would move the hash tag.
+    pub(super) fn new(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.into(),
+        }
+    }
+
+    /// Layout version and horizons.
+    pub(super) fn meta(&self, shard: Shard) -> String {
+        self.named(shard, "meta")
+    }
+
+    /// The mark of a shard that has its data.
+    pub(super) fn epoch(&self, shard: Shard) -> String {
+        self.named(shard, "epoch")
+    }
+
+    /// The mark of a shard that has not got all of it back yet.
+    pub(super) fn healing(&self, shard: Shard) -> String {
+        self.named(shard, "healing")
+    }
+
+    /// What changed, for replicas.
+    pub(super) fn log(&self, shard: Shard) -> String {
+        self.named(shard, "log")
+    }
+
+    /// What changed, for people.
+    pub(super) fn audit(&self, shard: Shard) -> String {
+        self.named(shard, "audit")
+    }
+
+    /// An entry.
+    pub(super) fn deny(&self, shard: Shard, digest: &Digest) -> String {
+        format!("{}:{{{}}}:deny:{digest}", self.prefix, tag(shard))
+    }
+
+    /// The keys that every script of a shard is given first, in the order of `shard.lua`.
+    pub(super) fn of_script(&self, shard: Shard) -> Vec<String> {
+        vec![
+            self.meta(shard),
+            self.epoch(shard),
+            self.healing(shard),
+            self.log(shard),
+            self.audit(shard),
+        ]
+    }
+
+    fn named(&self, shard: Shard, name: &str) -> String {
+        format!("{}:{{{}}}:{name}", self.prefix, tag(shard))
+    }
+}
+
+/// Whether `jti` may become part of another service's key. Anything else could name a key of
+/// another kind, or be written in two ways.
+pub(super) fn is_legacy_jti(jti: &str) -> bool {
+    (1..=128).contains(&jti.len())
+        && jti
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+/// The slot in which all keys of a shard lie.
+pub(super) fn shard_slot(shard: Shard) -> u16 {
+    slot(tag(shard))
+}
+
+/// The slot of a key: CRC16 of the hash tag, or of the whole key without one.
+pub(super) fn slot(key: &str) -> u16 {
+    let tagged = key.split_once('{').and_then(|(_, rest)| {
+        let (tag, _) = rest.split_once('}')?;
+        (!tag.is_empty()).then_some(tag)
+    });
+    crc16(tagged.unwrap_or(key).as_bytes()) % SLOTS
+}
+
+fn tag(shard: Shard) -> &'static str {
+    TAGS[usize::from(shard.number()) % TAGS.len()]
+}
+
+/// CRC-16/XMODEM, as the Cluster specification has it.
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
+            let shifted = crc << 1;
+            if crc & 0x8000 == 0 {
+                shifted
+            } else {
+                shifted ^ 0x1021
+            }
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::revocation::{Dimension, SHARDS};
+
+    #[test]
+    fn the_checksum_is_that_of_the_cluster_specification() {
+        assert_eq!(crc16(b"123456789"), 0x31C3);
+        assert_eq!(slot("foo{bar}{zap}"), slot("bar"));
+        assert_eq!(slot("foo{}{bar}"), crc16(b"foo{}{bar}") % SLOTS);
+    }
+
+    #[test]
+    fn r8_the_slots_of_the_shards_are_spread_evenly() {
+        let width = SLOTS / u16::from(SHARDS);
+        for shard in Shard::all() {
+            assert_eq!(shard_slot(shard) / width, u16::from(shard.number()));
+        }
+    }
+
+    #[test]
+    fn all_keys_of_a_shard_lie_in_one_slot() {
+        let keys = Keys::new("jr");
+        let digest = Digest::of(&Dimension::Jti, "iss", b"x");
+        for shard in Shard::all() {
+            let mut names = keys.of_script(shard);
+            names.push(keys.deny(shard, &digest));
+            assert!(names.iter().all(|name| slot(name) == shard_slot(shard)));
+        }
+    }
+
+    #[test]
+    fn names_never_change() {
+        let keys = Keys::new("jr");
+        let shard = Shard::new(10).unwrap();
+        let digest = Digest::of(&Dimension::Subject, "https://auth.example.com", b"alice");
+        assert_eq!(keys.meta(shard), "jr:{aoo}:meta");
+        assert_eq!(
+            keys.deny(shard, &digest),
+            "jr:{aoo}:deny:96209b6d8bb8f678cfe426be1422cd19"
+        );
+    }
+
+    #[test]
+    fn t11_a_jti_that_could_name_another_key_is_no_legacy_jti() {
+        for jti in ["", "a:b", "a{b}", "a*", "a\n", "ä", &"a".repeat(129)] {
+            assert!(!is_legacy_jti(jti), "{jti:?}");
+        }
+        assert!(is_legacy_jti("0190b0a4-7e6f-7000-8000-0123456789ab"));
+    }
+}

@@ -1,0 +1,202 @@
+//! A check: which cutoffs cover a token?
+
+use std::{sync::Arc, time::Instant};
+
+use fred::types::Value;
+use futures::future::{OptionFuture, join};
+
+use crate::{
+    clock::Timestamp,
+    revocation::{Cutoff, Cutoffs, Shard},
+    store::{
+        Lookup, StoreError,
+        redis::{
+            Inner,
+            breaker::{Breaker, PAUSE},
+            client::Reply,
+            failure::{Failure, Purpose},
+            keys::{is_legacy_jti, shard_slot, slot},
+        },
+    },
+};
+
+/// What the server said to a check.
+struct Answer {
+    epoch: Option<Vec<u8>>,
+    healing: bool,
+    found: Cutoffs,
+}
+
+impl Inner {
+    /// The cutoffs that cover a token: what the server has, and what this process wrote itself.
+    pub(super) async fn lookup(
+        self: &Arc<Self>,
+        query: &Lookup<'_>,
+    ) -> Result<Cutoffs, StoreError> {
+        let own = self
+            .memory
+            .find(query.shard, query.digests, Instant::now())
+            .into_iter()
+            .collect::<Cutoffs>();
+        if self.settings.legacy_prefix.is_some() && query.jti.is_some_and(|jti| !is_legacy_jti(jti))
+        {
+            // It may stand in no key, so nobody can be asked whether it was revoked. The token is to
+            // blame, not the store.
+            return Ok(Cutoffs::from_iter([(0, Cutoff::Forever)]));
+        }
+        let answer = match self.ask(query).await {
+            Ok(answer) => answer,
+            // What covers every token needs nobody's confirmation.
+            Err(_) if own.highest() == Some(Cutoff::Forever) => return Ok(own),
+            Err(error) => return Err(error),
+        };
+        self.notice(query.shard, answer.epoch.as_deref());
+        let known = if own.highest() > answer.found.highest() {
+            own
+        } else {
+            answer.found
+        };
+        if answer.epoch.is_none() || answer.healing {
+            return Err(StoreError::ShardLost {
+                store: self.name.clone(),
+                shard: query.shard,
+                healing: answer.epoch.is_some(),
+                known,
+            });
+        }
+        Ok(known)
+    }
+
+    async fn ask(&self, query: &Lookup<'_>) -> Result<Answer, StoreError> {
+        self.is_started()?;
+        let legacy = match (&self.settings.legacy_prefix, query.jti) {
+            (Some(prefix), Some(jti)) => Some(format!("{prefix}{jti}")),
+            _ => None,
+        };
+        let breaker = self.breaker(query.shard);
+        if !breaker.admits(Instant::now()) {
+            return Err(StoreError::Unreachable {
+                store: self.name.clone(),
+                source: format!(
+                    "it has not answered lately; it is asked again every {} ms",
+                    PAUSE.as_millis()
+                )
+                .into(),
+            });
+        }
+        let answer = self.ask_server(query, legacy).await;
+        match &answer {
+            Err(Failure::TimedOut(_) | Failure::Unreachable(_)) => breaker.failed(Instant::now()),
+            _ => breaker.answered(),
+        }
+        answer.map_err(|failure| failure.into_error(&self.name, Purpose::Read))
+    }
+
+    /// One command in one slot; in a Cluster, the key of other services is a second, beside it.
+    async fn ask_server(
+        &self,
+        query: &Lookup<'_>,
+        legacy: Option<String>,
+    ) -> Result<Answer, Failure> {
+        let mut keys = vec![self.keys.epoch(query.shard), self.keys.healing(query.shard)];
+        keys.extend(
+            query
+                .digests
+                .iter()
+                .map(|digest| self.keys.deny(query.shard, digest)),
+        );
+        let mut apart = None;
+        match legacy {
+            Some(key) if self.cluster => apart = Some(key),
+            Some(key) => keys.push(key),
+            None => {}
+        }
+        let expected = keys.len();
+        let keys = keys.into_iter().map(Value::from).collect();
+        let ours = self.checks.send(shard_slot(query.shard), "MGET", keys);
+        let theirs = OptionFuture::from(apart.map(|key| async move {
+            let slot = slot(&key);
+            self.checks.send(slot, "GET", vec![Value::from(key)]).await
+        }));
+        let (ours, theirs) = join(ours, theirs).await;
+        let mut values = match ours? {
+            Reply::List(values) if values.len() == expected => values,
+            other => return Err(Failure::odd(format!("MGET answered {other:.200?}"))),
+        };
+        if let Some(theirs) = theirs {
+            values.push(theirs?);
+        }
+        Answer::read(&values, query.digests.len())
+    }
+
+    fn breaker(&self, shard: Shard) -> &Breaker {
+        // In a Cluster one node can hang while the others do well.
+        let index = if self.cluster { shard.number() } else { 0 };
+        &self.breakers[usize::from(index)]
+    }
+}
+
+impl Answer {
+    /// Reads epoch, healing mark, `digests` entries, and perhaps the key of other services.
+    fn read(values: &[Reply], digests: usize) -> Result<Self, Failure> {
+        let [epoch, healing, entries @ ..] = values else {
+            return Err(Failure::odd("MGET answered too little"));
+        };
+        let (entries, legacy) = entries.split_at_checked(digests).unwrap_or((entries, &[]));
+        let mut found = Cutoffs::NONE;
+        for (index, entry) in entries.iter().enumerate() {
+            if let Some(cutoff) = read_cutoff(entry)? {
+                found.insert(index, cutoff);
+            }
+        }
+        if legacy.iter().any(|value| *value != Reply::Nil) {
+            found.insert(0, Cutoff::Forever);
+        }
+        Ok(Self {
+            epoch: match epoch {
+                Reply::Text(epoch) => Some(epoch.clone()),
+                _ => None,
+            },
+            healing: *healing != Reply::Nil,
+            found,
+        })
+    }
+}
+
+/// Reads an entry. One that nobody of us wrote is an error: it may have been a revocation.
+pub(super) fn read_cutoff(entry: &Reply) -> Result<Option<Cutoff>, Failure> {
+    match entry {
+        Reply::Nil => Ok(None),
+        Reply::Text(text) if text == b"*" => Ok(Some(Cutoff::Forever)),
+        other => match other.number() {
+            Some(instant) => Ok(Some(Cutoff::At(Timestamp::from_millis(instant)))),
+            None => Err(Failure::odd(format!("an entry holds {other:.100?}"))),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(value: &str) -> Reply {
+        Reply::Text(value.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn r3_an_entry_that_cannot_be_read_is_unknown_and_not_absent() {
+        for value in [text("-1"), text(""), text("1e9"), text("yes"), Reply::Other] {
+            assert!(read_cutoff(&value).is_err(), "{value:?}");
+        }
+        assert_eq!(read_cutoff(&Reply::Nil), Ok(None));
+        assert_eq!(read_cutoff(&text("*")), Ok(Some(Cutoff::Forever)));
+    }
+
+    #[test]
+    fn a_key_of_another_service_covers_every_birth() {
+        let values = [text("epoch"), Reply::Nil, Reply::Nil, text("1")];
+        let answer = Answer::read(&values, 1).unwrap();
+        assert_eq!(answer.found.highest(), Some(Cutoff::Forever));
+        assert!(!answer.healing);
+    }
+}

@@ -1,0 +1,24 @@
+-- heal.lua: put back entries of one shard that a process remembers.
+--   ARGV[1]  layout
+--   ARGV[2]  access horizon while none is stated, ms
+--   ARGV[3]  session horizon while none is stated, ms
+--   then for each entry, three: digest; cutoff, an instant in ms or "*"; remaining life in ms
+--   returns  {"ok", now} | {"lost"} | {"layout", the layout found}
+--
+-- What comes from a process's memory is bounded on the way in: a cutoff further ahead than any
+-- revocation may reach is dropped, a life longer than any entry may have is cut.
+
+local shard, answer = open(ARGV[1], ARGV[2], ARGV[3])
+if not shard then
+  return answer
+end
+local longest = math.max(shard.access, shard.session) + AHEAD
+for i = 1, #KEYS - FIRST do
+  local at = 3 + (i - 1) * 3
+  local cutoff = ARGV[at + 2] == '*' and '*' or tonumber(ARGV[at + 2])
+  local life = math.min(tonumber(ARGV[at + 3]), longest)
+  if life > 0 and (cutoff == '*' or cutoff <= shard.now + AHEAD) then
+    raise(shard, KEYS[FIRST + i], ARGV[at + 1], cutoff, life)
+  end
+end
+return { 'ok', shard.now }

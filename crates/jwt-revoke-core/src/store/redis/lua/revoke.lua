@@ -1,0 +1,47 @@
+-- revoke.lua: write entries of one shard, all or none.
+--   ARGV[1]  layout
+--   ARGV[2]  access horizon while none is stated, ms
+--   ARGV[3]  session horizon while none is stated, ms
+--   ARGV[4]  the most entries of the audit stream
+--   then for each entry, nine:
+--     digest; reach "now", "at" or "*"; ms ahead of now, or the instant; horizon "access" or
+--     "session"; and for the audit stream dimension, issuer, value, cause, actor
+--   returns  {"ok", now, then for each entry the cutoff in force and its remaining life in ms}
+--          | {"ahead", the cutoff, now} and nothing is written
+--          | {"lost"} | {"layout", the layout found}
+--
+-- Idempotent: sent again after a lost answer it raises nothing that is not higher.
+
+local shard, answer = open(ARGV[1], ARGV[2], ARGV[3])
+if not shard then
+  return answer
+end
+local entries = {}
+for i = 1, #KEYS - FIRST do
+  local at = 4 + (i - 1) * 9
+  local cutoff, life = '*', shard[ARGV[at + 4]]
+  if ARGV[at + 2] ~= '*' then
+    cutoff = tonumber(ARGV[at + 3])
+    if ARGV[at + 2] == 'now' then
+      cutoff = shard.now + cutoff
+    end
+    if cutoff > shard.now + AHEAD then
+      return { 'ahead', whole(cutoff), shard.now }
+    end
+    -- Tokens may be born until the cutoff, so the entry lives from there.
+    life = life + math.max(cutoff - shard.now, 0)
+  end
+  entries[i] = { cutoff = cutoff, life = life, at = at }
+end
+answer = { 'ok', shard.now }
+for i, entry in ipairs(entries) do
+  local at = entry.at
+  local changed, cutoff, left = raise(shard, KEYS[FIRST + i], ARGV[at + 1], entry.cutoff, entry.life)
+  if changed then
+    redis.call('XADD', AUDIT, 'MAXLEN', '~', ARGV[4], '*', 'cutoff', cutoff, 'dimension', ARGV[at + 5],
+      'issuer', ARGV[at + 6], 'value', ARGV[at + 7], 'cause', ARGV[at + 8], 'actor', ARGV[at + 9])
+  end
+  answer[#answer + 1] = cutoff
+  answer[#answer + 1] = left
+end
+return answer

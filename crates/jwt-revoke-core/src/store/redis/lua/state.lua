@@ -1,0 +1,37 @@
+-- state.lua: make sure that a shard is there, and tell how it is.
+--   ARGV[1]  layout
+--   ARGV[2]  access horizon to raise to, ms; 0 states none
+--   ARGV[3]  session horizon to raise to, ms; 0 states none
+--   ARGV[4]  epoch to give to a shard without one; random, never used before
+--   ARGV[5]  how long such a shard answers "unknown", ms
+--   ARGV[6]  "write" to prove that the shard can be written, or "look"
+--   returns  {"here" | "created", epoch, ms of healing left (0: none), now}
+--          | {"layout", the layout found}
+--
+-- A new shard and one that lost its data look the same, so both heal: until then others may put
+-- back what they remember.
+
+local layout = redis.call('HGET', META, 'layout')
+if layout and layout ~= ARGV[1] then
+  return { 'layout', layout }
+end
+local epoch = redis.call('GET', EPOCH)
+local word = 'here'
+local now = instant(last_id())
+if not layout or not epoch then
+  word, epoch = 'created', ARGV[4]
+  if tonumber(ARGV[5]) > 0 then
+    redis.call('SET', HEALING, '1', 'PX', ARGV[5])
+  end
+  redis.call('HSET', META, 'layout', ARGV[1])
+  redis.call('SET', EPOCH, epoch)
+elseif ARGV[6] == 'write' then
+  redis.call('HSET', META, 'checked', whole(now))
+end
+for i, name in ipairs({ 'access', 'session' }) do
+  local wanted = tonumber(ARGV[i + 1])
+  if wanted > tonumber(redis.call('HGET', META, name) or 0) then
+    redis.call('HSET', META, name, ARGV[i + 1])
+  end
+end
+return { word, epoch, math.max(redis.call('PTTL', HEALING), 0), now }

@@ -1,0 +1,204 @@
+//! Redis and Valkey: standalone, behind Sentinels, or a Cluster. Feature `redis`; TLS behind
+//! `redis-rustls`.
+//!
+//! Sixteen shards, each in one slot. A shard's keys are `{prefix}:{tag}:meta` (layout and horizons),
+//! `:epoch`, `:healing`, `:deny:<digest>` (entries), `:log` (what changed, for replicas) and
+//! `:audit` (for people). A check is one `MGET`; every write is one Lua script a shard.
+//!
+//! What it needs: Redis 6.2 or any Valkey; `maxmemory-policy noeviction`; a user that may run
+//! `MGET`, `GET`, `EVAL`, `EVALSHA`, `INFO` and, in scripts, the commands on strings, hashes and
+//! streams, for `~{prefix}:*`.
+
+mod address;
+mod breaker;
+mod client;
+mod config;
+mod failure;
+mod heal;
+mod keys;
+mod lookup;
+mod memory;
+mod revoke;
+mod scripts;
+mod shard;
+mod start;
+#[cfg(feature = "redis-rustls")]
+mod tls;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64},
+    },
+};
+
+use fred::types::config::Config;
+use tokio::runtime::Handle;
+
+pub(in crate::store) use self::address::is_redis;
+pub use self::config::RedisBuilder;
+use self::{
+    address::Address,
+    breaker::Breaker,
+    client::{Link, LinkOptions},
+    config::Settings,
+    heal::Healing,
+    keys::Keys,
+    memory::Memory,
+    shard::Clocks,
+};
+use crate::{
+    clock::Timestamp,
+    defaults,
+    revocation::{Cutoffs, Horizons, SHARDS, Shard},
+    store::{Lookup, Revocation, Store, StoreError},
+};
+
+/// A store in Redis or Valkey, shared by a fleet. A cheap handle: clones are one store, and the last
+/// one closes the connections.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), jwt_revoke_core::store::StoreError> {
+/// use jwt_revoke_core::store::RedisStore;
+///
+/// let store = RedisStore::connect("redis://localhost:6379").await?;
+/// let other = RedisStore::builder("redis-cluster://node-1:7000?node=node-2:7000")
+///     .with_prefix("shop")
+///     .with_password("from the environment")
+///     .connect()
+///     .await?;
+/// # Ok(()) }
+/// ```
+///
+/// # Addresses
+///
+/// | | |
+/// | --- | --- |
+/// | `redis://[user:password@]host[:6379][/database]` | one server |
+/// | `redis-cluster://[user:password@]host[:6379][?node=host:port&..]` | a Cluster; one node is enough, more are safer |
+/// | `redis-sentinel://[user:password@]host[:26379][/database]?service=NAME[&node=host:port..]` | the primary that the sentinels name; theirs are `sentinelUsername` and `sentinelPassword` |
+///
+/// `rediss`, `rediss-cluster` and `rediss-sentinel` are the same over TLS; `valkey` and `valkeys`
+/// mean `redis` and `rediss`.
+///
+/// # What it survives
+///
+/// A check waits for its bound at most, and not every check does while the server hangs. A server
+/// that was wiped answers "unknown" ([`StoreError::ShardLost`]) for the healing time, in which every
+/// process puts back the entries it wrote itself; a new one does the same, because it looks the same.
+///
+/// It lives on the tokio runtime on which it was connected, and ends with it.
+#[derive(Clone)]
+pub struct RedisStore(Arc<Inner>);
+
+pub(in crate::store::redis) struct Inner {
+    /// The store, without credentials.
+    name: String,
+    cluster: bool,
+    settings: Settings,
+    keys: Keys,
+    checks: Link,
+    writes: Link,
+    breakers: [Breaker; SHARDS as usize],
+    started: AtomicBool,
+    memory: Memory,
+    healing: Healing,
+    clocks: Clocks,
+}
+
+impl RedisStore {
+    /// Connects with the defaults. See [`RedisBuilder::connect`].
+    ///
+    /// # Errors
+    ///
+    /// When the address is malformed, or the server does not answer within the bound, refuses us, or
+    /// cannot be used.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        Self::builder(url).connect().await
+    }
+
+    /// Comes up at once, not ready, and connects in the background. See
+    /// [`RedisBuilder::connect_lazily`].
+    ///
+    /// # Errors
+    ///
+    /// When the address is malformed, or there is no tokio runtime.
+    pub fn connect_lazily(url: &str) -> Result<Self, StoreError> {
+        Self::builder(url).connect_lazily()
+    }
+
+    /// Sets up a store at `url`; nothing is looked at before it connects.
+    pub fn builder(url: &str) -> RedisBuilder {
+        RedisBuilder::new(url)
+    }
+
+    fn launch(address: &Address, config: Config, settings: Settings) -> Result<Self, StoreError> {
+        let open = |reason: String| StoreError::Open {
+            store: address.name.clone(),
+            reason,
+            source: None,
+        };
+        if Handle::try_current().is_err() {
+            return Err(open("it must be connected on a tokio runtime".to_owned()));
+        }
+        let link = |timeout, attempts| {
+            let connect_timeout = settings.connect_timeout.min(defaults::WRITE_TIMEOUT);
+            let options = LinkOptions {
+                timeout,
+                connect_timeout,
+                attempts,
+            };
+            Link::start(config.clone(), options).map_err(open)
+        };
+        Ok(Self(Arc::new(Inner {
+            name: address.name.clone(),
+            cluster: address.is_cluster(),
+            keys: Keys::new(&settings.prefix),
+            // Asking twice does no harm, and covers a connection that was closed while idle.
+            checks: link(settings.check_timeout, 2)?,
+            // A lost answer to a write is our business: see `Inner::write`.
+            writes: link(settings.write_timeout, 1)?,
+            breakers: Default::default(),
+            started: AtomicBool::new(false),
+            memory: Memory::new(defaults::OWN_WRITES),
+            healing: Healing::default(),
+            clocks: Clocks {
+                seen: Default::default(),
+                offset: AtomicI64::new(0),
+            },
+            settings,
+        })))
+    }
+}
+
+impl Store for RedisStore {
+    async fn lookup(&self, query: &Lookup<'_>) -> Result<Cutoffs, StoreError> {
+        self.0.lookup(query).await
+    }
+
+    async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
+        self.0.revoke(revocations).await
+    }
+
+    async fn now(&self, shard: Shard) -> Result<Timestamp, StoreError> {
+        self.0.now(shard).await
+    }
+
+    async fn require(&self, horizons: Horizons) -> Result<(), StoreError> {
+        self.0.require(horizons).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.0.ready().await
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("store", &self.0.name)
+            .field("prefix", &self.0.settings.prefix)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,225 @@
+//! Writing revocations.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant as StdInstant},
+};
+
+use futures::future::join_all;
+use tokio::time::Instant;
+
+use crate::{
+    clock::{Timestamp, millis},
+    defaults,
+    revocation::{Dimension, Horizon, Horizons, Placement, Shard},
+    store::{
+        Reach, Revocation, StoreError,
+        redis::{
+            Inner,
+            client::Reply,
+            keys::{LAYOUT, is_legacy_jti, slot},
+            lookup::read_cutoff,
+            scripts::{LEGACY, REVOKE},
+            shard::Probe,
+        },
+    },
+};
+
+/// A revocation, and the reach that is written in this shard.
+type Entry<'a> = (&'a Revocation, Reach);
+
+impl Inner {
+    /// Writes revocations: one script a shard, all shards at the same time. Those that concern every
+    /// shard get one instant, the latest of all, so that nobody is revoked in one shard and not in
+    /// another.
+    pub(super) async fn revoke(
+        self: &Arc<Self>,
+        revocations: &[Revocation],
+    ) -> Result<Timestamp, StoreError> {
+        self.is_started()?;
+        let deadline = self.deadline();
+        let wide_now = revocations
+            .iter()
+            .any(|r| r.placement == Placement::Wide && matches!(r.reach, Reach::Now { .. }));
+        let now = if wide_now || revocations.is_empty() {
+            let states = self.states(Probe::Look, deadline).await?;
+            states.iter().map(|(_, state)| state.now).max()
+        } else {
+            None
+        };
+        let mut shards: BTreeMap<Shard, Vec<Entry<'_>>> = BTreeMap::new();
+        for revocation in revocations {
+            match (revocation.placement, revocation.reach, now) {
+                (Placement::One(shard), reach, _) => {
+                    shards.entry(shard).or_default().push((revocation, reach));
+                }
+                (Placement::Wide, reach, now) => {
+                    let reach = match (reach, now) {
+                        (Reach::Now { ahead }, Some(now)) => Reach::At(now.saturating_add(ahead)),
+                        (reach, _) => reach,
+                    };
+                    for shard in Shard::all() {
+                        shards.entry(shard).or_default().push((revocation, reach));
+                    }
+                }
+            }
+        }
+        let writes = shards.iter().map(|(shard, entries)| async move {
+            let mut latest = Timestamp::EPOCH;
+            for chunk in entries.chunks(CHUNK) {
+                latest = latest.max(self.revoke_in(*shard, chunk, deadline).await?);
+            }
+            Ok(latest)
+        });
+        // All of them, even when one fails: what is revoked in more places is better revoked.
+        let mut latest = now.unwrap_or(Timestamp::EPOCH);
+        for written in join_all(writes).await {
+            latest = latest.max(written?);
+        }
+        self.write_legacy(revocations, deadline).await?;
+        Ok(latest)
+    }
+
+    async fn revoke_in(
+        self: &Arc<Self>,
+        shard: Shard,
+        entries: &[Entry<'_>],
+        deadline: Instant,
+    ) -> Result<Timestamp, StoreError> {
+        let fallback = fallback_horizons();
+        let mut keys = self.keys.of_script(shard);
+        let mut args = vec![
+            LAYOUT.to_owned(),
+            millis(fallback.access).to_string(),
+            millis(fallback.session).to_string(),
+            defaults::AUDIT_ENTRIES.to_string(),
+        ];
+        for (revocation, reach) in entries {
+            keys.push(self.keys.deny(shard, &revocation.digest));
+            push_entry(&mut args, revocation, *reach);
+        }
+        let answer = match self
+            .write(shard, &REVOKE, keys.clone(), args.clone(), deadline)
+            .await
+        {
+            Err(StoreError::ShardLost { .. }) => {
+                let state = self.state(shard, Probe::Look, deadline).await?;
+                self.notice(shard, Some(&state.epoch));
+                self.write(shard, &REVOKE, keys, args, deadline).await?
+            }
+            answer => answer?,
+        };
+        self.read_written(shard, entries, &answer)
+    }
+
+    /// Reads the answer of the script, and remembers what is in force now.
+    fn read_written(
+        &self,
+        shard: Shard,
+        entries: &[Entry<'_>],
+        answer: &[Reply],
+    ) -> Result<Timestamp, StoreError> {
+        let odd = || self.odd(answer);
+        match answer {
+            [word, cutoff, now] if word.text() == Some("ahead") => Err(StoreError::CutoffAhead {
+                cutoff: Timestamp::from_millis(cutoff.number().unwrap_or(u64::MAX)),
+                now: Timestamp::from_millis(now.number().ok_or_else(odd)?),
+            }),
+            [word, now, written @ ..]
+                if word.text() == Some("ok") && written.len() == 2 * entries.len() =>
+            {
+                let now = Timestamp::from_millis(now.number().ok_or_else(odd)?);
+                for ((revocation, _), pair) in entries.iter().zip(written.chunks_exact(2)) {
+                    let cutoff = read_cutoff(&pair[0]).ok().flatten().ok_or_else(odd)?;
+                    let life = Duration::from_millis(pair[1].number().ok_or_else(odd)?);
+                    let digest = revocation.digest;
+                    self.memory
+                        .keep(shard, digest, cutoff, life, StdInstant::now());
+                }
+                Ok(self.saw(shard, now))
+            }
+            _ => Err(odd()),
+        }
+    }
+
+    /// Writes the keys by which other services know revoked tokens.
+    async fn write_legacy(
+        &self,
+        revocations: &[Revocation],
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let Some(prefix) = self
+            .settings
+            .legacy_prefix
+            .as_ref()
+            .filter(|_| self.settings.legacy_writes)
+        else {
+            return Ok(());
+        };
+        let now = StdInstant::now();
+        let writes = revocations
+            .iter()
+            .filter(|revocation| revocation.audit.dimension == Dimension::Jti)
+            // Any other counts as revoked already.
+            .filter(|revocation| is_legacy_jti(&revocation.audit.value))
+            .map(|revocation| {
+                let key = format!("{prefix}{}", revocation.audit.value);
+                // As long as the entry that was just written.
+                let life = self.memory.life(&revocation.digest, now);
+                let life = life.unwrap_or(fallback_horizons().access);
+                let args = vec![millis(life).to_string()];
+                self.send_script(slot(&key), &LEGACY, vec![key], args, deadline)
+            });
+        join_all(writes)
+            .await
+            .into_iter()
+            .try_for_each(|written| written.map(drop))
+    }
+}
+
+/// The horizons to go by while nobody has stated any: the longest that a verifier accepts, so that
+/// no entry falls short.
+pub(super) fn fallback_horizons() -> Horizons {
+    Horizons::covering(
+        defaults::MAX_TOKEN_LIFETIME,
+        defaults::SESSION_LIFETIME,
+        defaults::MAX_LEEWAY,
+    )
+}
+
+/// The nine arguments of an entry, as `revoke.lua` has them.
+fn push_entry(args: &mut Vec<String>, revocation: &Revocation, reach: Reach) {
+    let (word, number) = match reach {
+        Reach::Now { ahead } => ("now", round_up_millis(ahead)),
+        Reach::At(instant) => ("at", instant.as_millis()),
+        Reach::Forever => ("*", 0),
+    };
+    let horizon = match revocation.horizon {
+        Horizon::Access => "access",
+        Horizon::Session => "session",
+    };
+    let audit = &revocation.audit;
+    let brief = |text: &str| text.chars().take(AUDIT_TEXT).collect::<String>();
+    args.extend([
+        revocation.digest.to_string(),
+        word.to_owned(),
+        number.to_string(),
+        horizon.to_owned(),
+        audit.dimension.name().to_owned(),
+        brief(&audit.issuer),
+        brief(&audit.value),
+        brief(audit.cause.as_deref().unwrap_or_default()),
+        brief(audit.actor.as_deref().unwrap_or_default()),
+    ]);
+}
+
+fn round_up_millis(length: Duration) -> u64 {
+    millis(length.saturating_add(Duration::from_nanos(999_999)))
+}
+
+/// How many entries one script writes.
+const CHUNK: usize = 128;
+
+/// How much of a text goes into the audit stream, in characters.
+const AUDIT_TEXT: usize = 512;

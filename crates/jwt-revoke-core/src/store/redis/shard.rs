@@ -1,0 +1,256 @@
+//! The state of a shard: whether it has its data, and what its clock shows.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use aws_lc_rs::rand;
+use futures::future::join_all;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::{
+    clock::{Timestamp, millis},
+    defaults,
+    revocation::{Horizons, SHARDS, Shard},
+    store::{
+        StoreError,
+        redis::{
+            Inner,
+            client::Reply,
+            failure::{Failure, Purpose},
+            keys::{LAYOUT, shard_slot},
+            scripts::{STATE, Script},
+        },
+    },
+};
+
+/// What the server says of a shard.
+#[derive(Debug)]
+pub(super) struct ShardState {
+    /// Whether it was new, or had lost its data, and was given an epoch just now.
+    pub(super) created: bool,
+    pub(super) epoch: Vec<u8>,
+    /// How long it answers "unknown".
+    pub(super) healing: Duration,
+    pub(super) now: Timestamp,
+}
+
+/// Why a shard is asked for its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// To see.
+    Look,
+    /// To see that it can be written.
+    Write,
+}
+
+/// What the server's clock has shown.
+pub(super) struct Clocks {
+    /// The latest instant of each shard, in milliseconds.
+    pub(super) seen: [AtomicU64; SHARDS as usize],
+    /// The server's clock less ours, in milliseconds.
+    pub(super) offset: AtomicI64,
+}
+
+impl Inner {
+    /// Makes sure that a shard is there, and tells how it is.
+    pub(super) async fn state(
+        self: &Arc<Self>,
+        shard: Shard,
+        probe: Probe,
+        deadline: Instant,
+    ) -> Result<ShardState, StoreError> {
+        let required = self.healing.required();
+        let access = required.map_or(0, |horizons| millis(horizons.access));
+        let session = required.map_or(0, |horizons| millis(horizons.session));
+        let word = match probe {
+            Probe::Look => "look",
+            Probe::Write => "write",
+        };
+        let args = vec![
+            LAYOUT.to_owned(),
+            access.to_string(),
+            session.to_string(),
+            self.random_epoch()?,
+            millis(self.settings.healing).to_string(),
+            word.to_owned(),
+        ];
+        let keys = self.keys.of_script(shard);
+        let answer = self.write(shard, &STATE, keys, args, deadline).await?;
+        let [word, epoch, healing, now] = answer.as_slice() else {
+            return Err(self.odd(&answer));
+        };
+        let (Reply::Text(epoch), Some(healing), Some(now)) =
+            (epoch, healing.number(), now.number())
+        else {
+            return Err(self.odd(&answer));
+        };
+        Ok(ShardState {
+            created: word.text() == Some("created"),
+            epoch: epoch.clone(),
+            healing: Duration::from_millis(healing),
+            now: self.saw(shard, Timestamp::from_millis(now)),
+        })
+    }
+
+    /// The states of all shards, in order.
+    pub(super) async fn states(
+        self: &Arc<Self>,
+        probe: Probe,
+        deadline: Instant,
+    ) -> Result<Vec<(Shard, ShardState)>, StoreError> {
+        let states = Shard::all().map(|shard| async move {
+            let state = self.state(shard, probe, deadline).await?;
+            Ok((shard, state))
+        });
+        join_all(states).await.into_iter().collect()
+    }
+
+    /// The instant of a shard, which no process sees run back.
+    pub(super) async fn now(self: &Arc<Self>, shard: Shard) -> Result<Timestamp, StoreError> {
+        self.is_started()?;
+        let state = self.state(shard, Probe::Look, self.deadline()).await?;
+        self.notice(shard, Some(&state.epoch));
+        Ok(state.now)
+    }
+
+    /// States horizons in every shard, and remembers them for shards that lose their data.
+    pub(super) async fn require(self: &Arc<Self>, horizons: Horizons) -> Result<(), StoreError> {
+        self.is_started()?;
+        self.healing.require(horizons);
+        for (shard, state) in self.states(Probe::Write, self.deadline()).await? {
+            self.notice(shard, Some(&state.epoch));
+        }
+        Ok(())
+    }
+
+    /// Runs a script on the primary of `shard`. One whose answer is lost is sent again until the
+    /// deadline, so it must be idempotent. Answers in words about the whole shard become errors.
+    pub(super) async fn write(
+        &self,
+        shard: Shard,
+        script: &Script,
+        keys: Vec<String>,
+        args: Vec<String>,
+        deadline: Instant,
+    ) -> Result<Vec<Reply>, StoreError> {
+        let answer = self
+            .send_script(shard_slot(shard), script, keys, args, deadline)
+            .await?;
+        match answer.first().and_then(Reply::text) {
+            Some("ok" | "here" | "created" | "ahead") => Ok(answer),
+            Some("lost") => Err(StoreError::ShardLost {
+                store: self.name.clone(),
+                shard,
+                healing: false,
+                known: crate::revocation::Cutoffs::NONE,
+            }),
+            Some("layout") => Err(StoreError::Layout {
+                store: self.name.clone(),
+                found: answer
+                    .get(1)
+                    .and_then(Reply::text)
+                    .unwrap_or("?")
+                    .chars()
+                    .take(40)
+                    .collect(),
+                expected: LAYOUT,
+                mend: "use the version of this crate that wrote it, or another prefix",
+            }),
+            _ => Err(self.odd(&answer)),
+        }
+    }
+
+    /// Sends a script, again and again until there is an answer or the deadline has passed.
+    pub(super) async fn send_script(
+        &self,
+        slot: u16,
+        script: &Script,
+        keys: Vec<String>,
+        args: Vec<String>,
+        deadline: Instant,
+    ) -> Result<Vec<Reply>, StoreError> {
+        let whole = self.settings.write_timeout;
+        let attempts = async {
+            let mut pause = SHORTEST_PAUSE;
+            loop {
+                let bound = (whole / 3).max(SHORTEST_PAUSE);
+                let answer = self
+                    .writes
+                    .run(slot, script, keys.clone(), args.clone(), bound)
+                    .await;
+                match answer {
+                    Err(failure) if failure.is_transient() && Instant::now() + pause < deadline => {
+                        sleep(pause).await;
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                    }
+                    Err(Failure::TimedOut(_)) => return Err(Failure::TimedOut(whole)),
+                    answer => return answer,
+                }
+            }
+        };
+        timeout_at(deadline, attempts)
+            .await
+            .unwrap_or(Err(Failure::TimedOut(whole)))
+            .map_err(|failure| failure.into_error(&self.name, Purpose::Write))
+    }
+
+    /// When a write that starts now has taken too long.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.settings.write_timeout
+    }
+
+    pub(super) fn odd(&self, answer: &[Reply]) -> StoreError {
+        Failure::odd(format!("a script answered {answer:.200?}"))
+            .into_error(&self.name, Purpose::Write)
+    }
+
+    /// Takes note of an instant of the server's clock, and returns the latest that was seen.
+    pub(super) fn saw(&self, shard: Shard, now: Timestamp) -> Timestamp {
+        let ours = self.settings.clock.now().as_millis();
+        let offset = i128::from(now.as_millis()) - i128::from(ours);
+        let offset = offset.clamp(i64::MIN.into(), i64::MAX.into());
+        self.clocks
+            .offset
+            .store(i64::try_from(offset).unwrap_or(i64::MAX), Ordering::Relaxed);
+        let seen = &self.clocks.seen[usize::from(shard.number())];
+        let before = seen.fetch_max(now.as_millis(), Ordering::Relaxed);
+        now.max(Timestamp::from_millis(before))
+    }
+
+    /// An error if the server's clock and ours have come apart so far that entries could expire
+    /// before their tokens. Lookups go on: which of the two is wrong, nobody here knows.
+    pub(super) fn check_clock(&self) -> Result<(), StoreError> {
+        let offset = self.clocks.offset.load(Ordering::Relaxed);
+        let most = defaults::HORIZON_MARGIN / 2;
+        if Duration::from_millis(offset.unsigned_abs()) <= most {
+            return Ok(());
+        }
+        let side = if offset > 0 { "ahead of" } else { "behind" };
+        Err(StoreError::Clock {
+            store: self.name.clone(),
+            reason: format!(
+                "it is {} s {side} the clock of this host, and at most {} s are safe: \
+                 synchronise both with NTP",
+                offset.unsigned_abs() / 1000,
+                most.as_secs()
+            ),
+        })
+    }
+
+    fn random_epoch(&self) -> Result<String, StoreError> {
+        let mut bytes = [0; 16];
+        rand::fill(&mut bytes).map_err(|_| StoreError::Failed {
+            store: self.name.clone(),
+            reason: "the system has no random numbers".to_owned(),
+        })?;
+        Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);

@@ -1,0 +1,312 @@
+//! Coming up: is it the right kind of server, and are its shards whole?
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Weak, atomic::Ordering},
+    time::Duration,
+};
+
+use fred::types::Value;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::{
+    defaults,
+    revocation::{Cutoffs, Shard},
+    store::{
+        RedisStore, StoreError,
+        redis::{
+            Inner,
+            failure::{Failure, Purpose},
+            keys::shard_slot,
+            shard::Probe,
+        },
+    },
+};
+
+/// Connects, checks the server, and waits until its shards are whole.
+pub(super) async fn connect(store: RedisStore) -> Result<RedisStore, StoreError> {
+    let inner = &store.0;
+    let bound = inner.settings.connect_timeout;
+    let mut last = None;
+    let started = async {
+        loop {
+            match inner.start().await {
+                Err(error) if is_transient(&error) => last = Some(error),
+                result => return result,
+            }
+            sleep(RETRY).await;
+        }
+    };
+    let started = timeout(bound, started).await.unwrap_or_else(|_| {
+        Err(last.unwrap_or(StoreError::TimedOut {
+            store: inner.name.clone(),
+            bound,
+        }))
+    });
+    started.map_err(|error| inner.cannot_open(error))?;
+    let whole = timeout(bound + inner.settings.healing, inner.until_whole()).await;
+    whole
+        .unwrap_or_else(|_| {
+            Err(StoreError::TimedOut {
+                store: inner.name.clone(),
+                bound,
+            })
+        })
+        .map_err(|error| inner.cannot_open(error))?;
+    watch(Arc::downgrade(inner));
+    Ok(store)
+}
+
+/// Comes up not ready.
+pub(super) fn connect_lazily(store: RedisStore) -> RedisStore {
+    watch(Arc::downgrade(&store.0));
+    store
+}
+
+/// Looks after the store until its last handle is gone: starts it if it was not reachable, and heals
+/// shards that lost their data even while nobody asks.
+fn watch(store: Weak<Inner>) {
+    tokio::spawn(async move {
+        loop {
+            let pause = match store.upgrade() {
+                None => return,
+                Some(inner) if inner.started.load(Ordering::Acquire) => {
+                    if let Err(error) = inner.heal_all().await {
+                        tracing::debug!(%error, "the store could not be looked after");
+                    }
+                    defaults::PROBE_INTERVAL
+                }
+                Some(inner) => match inner.start().await {
+                    Ok(()) => Duration::ZERO,
+                    Err(error) => {
+                        tracing::warn!(
+                            error = &error as &(dyn std::error::Error + 'static),
+                            "the store is not ready"
+                        );
+                        RETRY * 4
+                    }
+                },
+            };
+            sleep(pause).await;
+        }
+    });
+}
+
+impl Inner {
+    /// Checks the servers, and gives every shard its epoch. Until this has succeeded once, nothing
+    /// that is stored there is believed.
+    async fn start(self: &Arc<Self>) -> Result<(), StoreError> {
+        let fail = |failure: Failure| failure.into_error(&self.name, Purpose::Read);
+        let bound = self.settings.connect_timeout;
+        let connected = async {
+            self.checks.connected().await?;
+            self.writes.connected().await
+        };
+        timeout(bound, connected)
+            .await
+            .unwrap_or(Err(Failure::TimedOut(bound)))
+            .map_err(fail)?;
+        let shards = if self.cluster { usize::MAX } else { 1 };
+        let mut seen = BTreeSet::new();
+        for shard in Shard::all().take(shards) {
+            match self
+                .writes
+                .send(shard_slot(shard), "INFO", Vec::new())
+                .await
+            {
+                Ok(answer) => {
+                    let info = Info(answer.text().unwrap_or_default());
+                    if seen.insert(info.get("run_id").unwrap_or_default().to_owned()) {
+                        self.check_server(&info)?;
+                    }
+                }
+                // Without INFO we cannot look, only believe.
+                Err(Failure::Refused(words)) if words.starts_with("NOPERM") => {
+                    self.check_policy(None)?;
+                    break;
+                }
+                Err(failure) => return Err(fail(failure)),
+            }
+        }
+        self.heal_all().await?;
+        self.started.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn check_server(&self, info: &Info<'_>) -> Result<(), StoreError> {
+        let unfit = |reason: String| StoreError::Unfit {
+            store: self.name.clone(),
+            reason,
+        };
+        if info.get("loading") == Some("1") {
+            return Err(StoreError::Unreachable {
+                store: self.name.clone(),
+                source: "it is loading its data".into(),
+            });
+        }
+        let version = info.get("redis_version").unwrap_or_default();
+        if parse_version(version).is_some_and(|version| version < (6, 2)) {
+            return Err(unfit(format!(
+                "its version is {version:.20}, and at least 6.2 is needed: update it"
+            )));
+        }
+        if info.get("role").is_some_and(|role| role != "master") {
+            return Err(unfit(
+                "it is a replica, which cannot be written and may be behind: give the address of \
+                 the primary, or of the sentinels"
+                    .to_owned(),
+            ));
+        }
+        let in_cluster = info.get("cluster_enabled") == Some("1");
+        if in_cluster && !self.cluster {
+            return Err(unfit(
+                "it is a node of a Cluster: write redis-cluster:// instead of redis://".to_owned(),
+            ));
+        }
+        self.check_policy(info.get("maxmemory_policy"))
+    }
+
+    fn check_policy(&self, policy: Option<&str>) -> Result<(), StoreError> {
+        let reason = match policy {
+            Some("noeviction") => return Ok(()),
+            Some(policy) => format!(
+                "its maxmemory-policy is {policy:.40}, which drops revocations when memory runs \
+                 out, so that revoked tokens work again: set it to noeviction"
+            ),
+            None => "it does not tell its maxmemory-policy (INFO), which must be noeviction, or \
+                     revoked tokens work again when memory runs out"
+                .to_owned(),
+        };
+        if self.settings.strict_eviction {
+            return Err(StoreError::Unfit {
+                store: self.name.clone(),
+                reason,
+            });
+        }
+        tracing::warn!(store = %self.name, "{reason}");
+        Ok(())
+    }
+
+    /// Whether the store can be read and written just now.
+    pub(super) async fn ready(self: &Arc<Self>) -> Result<(), StoreError> {
+        let deadline = self.deadline();
+        if !self.started.load(Ordering::Acquire) {
+            let bound = self.settings.write_timeout;
+            timeout(bound, self.start())
+                .await
+                .unwrap_or(Err(StoreError::TimedOut {
+                    store: self.name.clone(),
+                    bound,
+                }))?;
+        }
+        for shard in Shard::all().take(if self.cluster { usize::MAX } else { 1 }) {
+            let key = Value::from(self.keys.epoch(shard));
+            self.checks
+                .send(shard_slot(shard), "GET", vec![key])
+                .await
+                .map_err(|failure| failure.into_error(&self.name, Purpose::Read))?;
+        }
+        for (shard, state) in self.states(Probe::Write, deadline).await? {
+            self.notice(shard, Some(&state.epoch));
+            if !state.healing.is_zero() {
+                return Err(StoreError::ShardLost {
+                    store: self.name.clone(),
+                    shard,
+                    healing: true,
+                    known: Cutoffs::NONE,
+                });
+            }
+        }
+        self.check_clock()
+    }
+
+    /// An error until the server has been checked.
+    pub(super) fn is_started(&self) -> Result<(), StoreError> {
+        if self.started.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        Err(StoreError::Unreachable {
+            store: self.name.clone(),
+            source: "it has not been reached and checked yet".into(),
+        })
+    }
+
+    /// Waits until no shard is healing.
+    async fn until_whole(self: &Arc<Self>) -> Result<(), StoreError> {
+        loop {
+            let deadline = Instant::now() + self.settings.connect_timeout;
+            let states = self.states(Probe::Look, deadline).await?;
+            let left = states.iter().map(|(_, state)| state.healing).max();
+            match left {
+                Some(left) if !left.is_zero() => sleep(left).await,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// What is wrong with a store that cannot be reached, and what to do about it.
+    fn cannot_open(&self, error: StoreError) -> StoreError {
+        let mend = match &error {
+            StoreError::Unreachable { .. } | StoreError::TimedOut { .. } => {
+                "start it, or correct the address"
+            }
+            StoreError::ReadRefused { .. } | StoreError::WriteRefused { .. } => {
+                "check user name, password and permissions, and that it accepts writes"
+            }
+            _ => return error,
+        };
+        let said = match &error {
+            StoreError::Unreachable { source, .. } => source.to_string(),
+            StoreError::ReadRefused { reason, .. } => reason.clone(),
+            StoreError::WriteRefused { refusal, .. } => refusal.to_string(),
+            other => other.to_string(),
+        };
+        StoreError::Open {
+            store: self.name.clone(),
+            reason: format!("{said}; {mend}"),
+            source: Some(error.into()),
+        }
+    }
+}
+
+/// The answer of `INFO`: lines of `name:value`.
+struct Info<'a>(&'a str);
+
+impl<'a> Info<'a> {
+    fn get(&self, name: &str) -> Option<&'a str> {
+        self.0
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(str::trim)
+    }
+}
+
+fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.split('.').map(str::parse);
+    Some((parts.next()?.ok()?, parts.next()?.ok()?))
+}
+
+fn is_transient(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Unreachable { .. } | StoreError::TimedOut { .. }
+    )
+}
+
+/// How long between two attempts to reach a server at the start.
+const RETRY: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn info_is_read_line_by_line() {
+        let info = Info("# Server\r\nredis_version:7.0.15\r\nrole:master\r\nrole_x:1\r\n");
+        assert_eq!(info.get("redis_version"), Some("7.0.15"));
+        assert_eq!(info.get("role"), Some("master"));
+        assert_eq!(info.get("maxmemory_policy"), None);
+        assert_eq!(parse_version("6.0.16"), Some((6, 0)));
+        assert_eq!(parse_version("unstable"), None);
+    }
+}

@@ -1,0 +1,133 @@
+//! A TCP proxy that fails on request.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+    time::sleep,
+};
+
+/// What the proxy does to what passes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// Holds every answer back for so long.
+    Delay(Duration),
+    /// Swallows everything in both directions; connections stay open.
+    Blackhole,
+    /// Passes requests on, and closes the connection instead of passing the answer back.
+    LoseAnswers,
+    /// Passes so many bytes of answers on, a connection, then closes it.
+    CutAfter(usize),
+    /// Closes every connection at once, old and new.
+    Reset,
+}
+
+/// A proxy on a free loopback port. Ends with its handle.
+pub struct Proxy {
+    address: SocketAddr,
+    fault: watch::Sender<Fault>,
+    tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+impl Proxy {
+    /// Starts a proxy to a loopback port.
+    ///
+    /// # Panics
+    ///
+    /// When there is no free port.
+    pub async fn start(to: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let (fault, seen) = watch::channel(Fault::None);
+        let tasks = Arc::new(Mutex::new(Vec::new()));
+        let connections = Arc::clone(&tasks);
+        let accept = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let Ok(server) = TcpStream::connect(("127.0.0.1", to)).await else {
+                    continue;
+                };
+                let _ = client.set_nodelay(true);
+                let _ = server.set_nodelay(true);
+                let task = tokio::spawn(pump(client, server, seen.clone()));
+                connections.lock().expect("no panic").push(task);
+            }
+        });
+        tasks.lock().expect("no panic").push(accept);
+        Self {
+            address,
+            fault,
+            tasks,
+        }
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Changes what it does, for open connections too.
+    pub fn set(&self, fault: Fault) {
+        self.fault.send_replace(fault);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        for task in self.tasks.lock().expect("no panic").drain(..) {
+            task.abort();
+        }
+    }
+}
+
+async fn pump(mut client: TcpStream, mut server: TcpStream, mut fault: watch::Receiver<Fault>) {
+    let (mut asked, mut told) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
+    let mut passed = 0;
+    loop {
+        let now = *fault.borrow_and_update();
+        if now == Fault::Reset {
+            let _ = client.set_linger(Some(Duration::ZERO));
+            return;
+        }
+        tokio::select! {
+            changed = fault.changed() => if changed.is_err() {
+                return;
+            },
+            read = client.read(&mut asked) => match read {
+                Ok(0) | Err(_) => return,
+                Ok(_) if now == Fault::Blackhole => {}
+                Ok(count) => if server.write_all(&asked[..count]).await.is_err() {
+                    return;
+                },
+            },
+            read = server.read(&mut told) => {
+                let count = match read {
+                    Ok(0) | Err(_) => return,
+                    Ok(count) => count,
+                };
+                let pass = match now {
+                    Fault::None | Fault::Reset => count,
+                    Fault::Delay(delay) => {
+                        sleep(delay).await;
+                        count
+                    }
+                    Fault::Blackhole => continue,
+                    Fault::LoseAnswers => return,
+                    Fault::CutAfter(most) => count.min(most.saturating_sub(passed)),
+                };
+                passed += pass;
+                if client.write_all(&told[..pass]).await.is_err() || pass < count {
+                    return;
+                }
+            }
+        }
+    }
+}

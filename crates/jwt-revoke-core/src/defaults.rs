@@ -115,3 +115,8 @@ pub const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// The most entries written by itself that a process remembers, to put them back into a store that
 /// lost them.
 pub const OWN_WRITES: usize = 100_000;
+/// The most JSON that an application may add to a token, in bytes.
+pub const MAX_OWN_CLAIMS_BYTES: usize = 1024;
+
+/// The `client_id` in tokens of a login without an OAuth client: the application itself.
+pub const CLIENT_ID: &str = "first-party";

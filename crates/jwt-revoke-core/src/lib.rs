@@ -7,7 +7,10 @@
 
 pub mod clock;
 pub mod defaults;
+pub mod guard;
+mod report;
 pub mod revocation;
+pub mod session;
 pub mod store;
 pub mod token;
 pub mod verify;
@@ -16,3 +19,7 @@ pub mod wire;
 #[cfg(any(test, feature = "test-util"))]
 pub use clock::FakeClock;
 pub use clock::{Clock, SystemClock, Timestamp};
+pub use guard::{Access, Denied, Guard};
+pub use report::Report;
+pub use session::Issuer;
+pub use verify::Verifier;

@@ -134,6 +134,17 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// What is known of the token although the question as a whole could not be answered. It holds:
+    /// cutoffs are never lowered.
+    pub fn known(&self) -> Cutoffs {
+        match self {
+            Self::ShardLost { known, .. } => *known,
+            _ => Cutoffs::NONE,
+        }
+    }
+}
+
 /// Why a store refuses to be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -1,0 +1,184 @@
+//! The proof that a token was checked.
+
+use std::{
+    any::Any,
+    fmt,
+    sync::{Arc, OnceLock, Weak},
+};
+
+use serde::de::DeserializeOwned;
+
+use super::Shared;
+use crate::{
+    clock::Timestamp,
+    guard::Denied,
+    token::{ClientId, Jti, Registered, Scope, SessionId, Subject},
+    verify::Verified,
+};
+
+/// A token that was checked: genuine, and not revoked when it was looked at.
+///
+/// Only [`Guard::check`](crate::Guard::check) makes one, so to hold an `Access` is to have done the
+/// check. Cheap to clone.
+#[derive(Clone)]
+pub struct Access(Arc<Inner>);
+
+struct Inner {
+    verified: Verified,
+    guard: Weak<Shared>,
+    standing: Standing,
+    /// The application's claims, parsed at the first use of the first type asked for.
+    claims: OnceLock<Arc<dyn Any + Send + Sync>>,
+}
+
+/// What is known of an admitted token's revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// The store was asked, and no cutoff covers the token.
+    Clear,
+    /// The store did not answer, and the policy was [`Outage::Allow`](crate::guard::Outage::Allow).
+    Unknown,
+}
+
+impl Access {
+    pub(super) fn new(verified: Verified, guard: &Arc<Shared>, standing: Standing) -> Self {
+        let guard = Arc::downgrade(guard);
+        Self(Arc::new(Inner {
+            verified,
+            guard,
+            standing,
+            claims: OnceLock::new(),
+        }))
+    }
+
+    pub(super) fn is_of(&self, guard: &Arc<Shared>) -> bool {
+        std::ptr::eq(self.0.guard.as_ptr(), Arc::as_ptr(guard))
+    }
+
+    /// The token's claims and origin.
+    pub fn verified(&self) -> &Verified {
+        &self.0.verified
+    }
+
+    /// The claims this crate gives a meaning to.
+    pub fn registered(&self) -> &Registered {
+        self.0.verified.registered()
+    }
+
+    /// Who the token is about. `None` only where the verifier allows tokens without `sub`.
+    pub fn subject(&self) -> Option<&Subject> {
+        self.registered().subject.as_ref()
+    }
+
+    /// The session the token belongs to.
+    pub fn session(&self) -> Option<&SessionId> {
+        self.registered().session.as_ref()
+    }
+
+    /// The token's own identifier. `None` only where the verifier allows tokens without `jti`.
+    pub fn jti(&self) -> Option<&Jti> {
+        self.registered().jti.as_ref()
+    }
+
+    /// The OAuth client the token was issued to.
+    pub fn client(&self) -> Option<&ClientId> {
+        self.registered().client_id.as_ref()
+    }
+
+    /// What the token may be used for.
+    pub fn scope(&self) -> &Scope {
+        &self.registered().scope
+    }
+
+    /// When the token lapses.
+    pub fn expires_at(&self) -> Timestamp {
+        self.registered().expires_at
+    }
+
+    /// What is known of the token's revocation.
+    pub fn standing(&self) -> Standing {
+        self.0.standing
+    }
+
+    /// Refuses unless the token has every scope token of `required`.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::InsufficientScope`], which is 403 with the scope in the challenge (RFC 6750 §3.1).
+    pub fn require_scope(&self, required: &Scope) -> Result<(), Denied> {
+        if self.scope().covers(required) {
+            Ok(())
+        } else {
+            Err(Denied::InsufficientScope {
+                required: required.clone(),
+            })
+        }
+    }
+
+    /// All claims, read as the application's own type. Parsed once: clones of this access share the
+    /// result for the first type asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`ClaimsError`] when the claims do not have that shape.
+    ///
+    /// ```
+    /// # use jwt_revoke_core::guard::{Access, ClaimsError};
+    /// #[derive(serde::Deserialize)]
+    /// struct Mine {
+    ///     tenant: String,
+    /// }
+    ///
+    /// fn tenant_of(access: &Access) -> Result<String, ClaimsError> {
+    ///     Ok(access.claims::<Mine>()?.tenant.clone())
+    /// }
+    /// ```
+    pub fn claims<C: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+    ) -> Result<Arc<C>, ClaimsError> {
+        let cached = self.0.claims.get().cloned();
+        if let Some(claims) = cached.and_then(|claims| claims.downcast::<C>().ok()) {
+            return Ok(claims);
+        }
+        let claims: C = serde_json::from_slice(self.0.verified.payload())
+            .map_err(|error| ClaimsError::new(&error))?;
+        let claims = Arc::new(claims);
+        // Another type may stand there already; then this one is parsed anew at each call.
+        let _ = self
+            .0
+            .claims
+            .set(Arc::clone(&claims) as Arc<dyn Any + Send + Sync>);
+        Ok(claims)
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access")
+            .field("verified", &self.0.verified)
+            .field("standing", &self.0.standing)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The claims of a genuine token do not have the shape that the application asks for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place} at column {column} of the claims")]
+pub struct ClaimsError {
+    place: &'static str,
+    column: usize,
+}
+
+impl ClaimsError {
+    /// Keeps the kind and place of the error, not its text: that quotes values of the token.
+    fn new(error: &serde_json::Error) -> Self {
+        let place = match error.classify() {
+            serde_json::error::Category::Data => "a claim is missing or has another type",
+            _ => "malformed JSON",
+        };
+        Self {
+            place,
+            column: error.column(),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Token in, decision out.
+
+mod access;
+mod checked;
+mod denied;
+mod policy;
+mod revoke;
+mod target;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::future::FutureExt as _;
+
+pub use self::{
+    access::{Access, ClaimsError, Standing},
+    checked::Checked,
+    denied::Denied,
+    policy::Outage,
+    revoke::RevokeError,
+    target::Target,
+};
+use crate::{
+    Report, defaults,
+    revocation::{Cutoffs, Horizons},
+    store::{AnyStore, StoreError},
+    verify::{Verified, Verifier},
+};
+
+/// Decides whether a token gives access: signature and claims first, then the denylist.
+///
+/// A cheap handle; all clones share one verifier and one store. What happens while the store is
+/// unknown belongs to the handle, so that every layer and route can have its own:
+/// [`with_outage`](Self::with_outage).
+///
+/// Every check asks the store, in one command. An answer that does not come is never "not revoked".
+///
+/// ```
+/// # use jwt_revoke_core::{Guard, Issuer, guard::Target, store::EmbeddedStore};
+/// # use jwt_revoke_core::{session::Grant, verify::{Algorithm, SigningKey}};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let key = SigningKey::generate(Algorithm::EdDSA)?;
+/// let issuer = Issuer::new(key, "https://auth.example.com", "api");
+/// let guard = Guard::new(issuer.verifier(), EmbeddedStore::in_memory());
+///
+/// let issued = issuer.issue(&guard, "alice", &Grant::new()).await?;
+/// let access = guard.check(issued.token()).await?;
+/// assert_eq!(access.subject().map(|subject| subject.as_str()), Some("alice"));
+///
+/// guard.revoke(Target::logout(&access)).await?;
+/// assert!(guard.check(issued.token()).await.is_err());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Guard {
+    shared: Arc<Shared>,
+    outage: Outage,
+}
+
+struct Shared {
+    verifier: Verifier,
+    store: AnyStore,
+    horizons: Horizons,
+    /// Whether the store has promised to keep entries for `horizons`.
+    required: AtomicBool,
+}
+
+impl Guard {
+    /// A guard over tokens that `verifier` accepts and revocations that `store` keeps.
+    ///
+    /// Nothing is asked of the store yet; see [`ready`](Self::ready).
+    pub fn new(verifier: Verifier, store: impl Into<AnyStore>) -> Self {
+        Self::with_session_lifetime(verifier, store, defaults::SESSION_LIFETIME)
+    }
+
+    /// The same, where no session lives longer than `session_lifetime`, from its login to the last
+    /// token it brings forth. Entries for sessions and users are kept that long.
+    ///
+    /// [`new`](Self::new) takes [`SESSION_LIFETIME`](defaults::SESSION_LIFETIME). A shorter value
+    /// saves room; a value shorter than real sessions lets a revoked one revive.
+    pub fn with_session_lifetime(
+        verifier: Verifier,
+        store: impl Into<AnyStore>,
+        session_lifetime: Duration,
+    ) -> Self {
+        let horizons =
+            Horizons::covering(verifier.max_lifetime(), session_lifetime, verifier.leeway());
+        let shared = Shared {
+            verifier,
+            store: store.into(),
+            horizons,
+            required: AtomicBool::new(false),
+        };
+        Self {
+            shared: Arc::new(shared),
+            outage: Outage::Deny,
+        }
+    }
+
+    /// A handle of the same guard with another policy for the time in which the store does not
+    /// answer. The default is [`Outage::Deny`].
+    #[must_use]
+    pub fn with_outage(&self, outage: Outage) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            outage,
+        }
+    }
+
+    /// Decides about a token, as it stands after the scheme in `Authorization: Bearer ..`.
+    ///
+    /// Verification happens here and now; [`Checked::Later`] means that the store must be waited
+    /// for, no longer than its bound. Await the answer, or match on it to save a poll.
+    pub fn check(&self, token: &str) -> Checked {
+        let verified = match self.shared.verifier.verify(token) {
+            Ok(verified) => verified,
+            Err(invalid) => return Checked::Now(Err(Denied::Invalid(invalid))),
+        };
+        if self.shared.required.load(Ordering::Acquire)
+            && let Some(found) = self.shared.store.lookup_now(&verified.lookup())
+        {
+            return Checked::Now(self.decide(verified, found));
+        }
+        let guard = self.clone();
+        Checked::Later(
+            async move {
+                let found = guard.lookup(&verified).await;
+                guard.decide(verified, found)
+            }
+            .boxed(),
+        )
+    }
+
+    /// Whether `access` would have come from this handle, so that it need not be checked again: it
+    /// is of the same guard, and not let through by a more lenient outage policy.
+    pub fn accepts(&self, access: &Access) -> bool {
+        access.is_of(&self.shared)
+            && (access.standing() == Standing::Clear || self.outage == Outage::Allow)
+    }
+
+    /// Whether the store is reachable, fit, and has promised to keep entries long enough.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in words for an operator.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        self.require().await?;
+        self.shared.store.ready().await
+    }
+
+    /// What decides whether a token is genuine.
+    pub fn verifier(&self) -> &Verifier {
+        &self.shared.verifier
+    }
+
+    /// What happens while the store does not answer.
+    pub fn outage(&self) -> Outage {
+        self.outage
+    }
+
+    pub(crate) fn store(&self) -> &AnyStore {
+        &self.shared.store
+    }
+
+    /// Has the store keep entries as long as the tokens of this guard need. Once is enough for the
+    /// life of the store's handle, which repeats it after data loss.
+    pub(crate) async fn require(&self) -> Result<(), StoreError> {
+        if !self.shared.required.load(Ordering::Acquire) {
+            self.shared.store.require(self.shared.horizons).await?;
+            self.shared.required.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    async fn lookup(&self, verified: &Verified) -> Result<Cutoffs, StoreError> {
+        // No token is accepted before its revocation is sure to outlive it.
+        self.require().await?;
+        let query = verified.lookup();
+        match self.shared.store.lookup_now(&query) {
+            Some(found) => found,
+            None => self.shared.store.lookup(&query).await,
+        }
+    }
+
+    fn decide(
+        &self,
+        verified: Verified,
+        found: Result<Cutoffs, StoreError>,
+    ) -> Result<Access, Denied> {
+        let (known, unknown) = match found {
+            Ok(cutoffs) => (cutoffs, None),
+            Err(error) => (error.known(), Some(error)),
+        };
+        if let Some(index) = known.covering(verified.born_at()) {
+            let dimension = verified.dimension(index).cloned();
+            return Err(Denied::Revoked { dimension });
+        }
+        let standing = match (unknown, self.outage) {
+            (None, _) => Standing::Clear,
+            (Some(error), Outage::Deny) => return Err(Denied::StoreUnavailable(error)),
+            (Some(error), Outage::Allow) => {
+                tracing::warn!(
+                    jti = verified.registered().jti.as_ref().map(tracing::field::display),
+                    error = %Report(&error),
+                    "let through without knowing whether the token was revoked"
+                );
+                Standing::Unknown
+            }
+        };
+        Ok(Access::new(verified, &self.shared, standing))
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("outage", &self.outage)
+            .finish_non_exhaustive()
+    }
+}

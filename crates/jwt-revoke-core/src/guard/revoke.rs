@@ -1,0 +1,166 @@
+//! Taking tokens back.
+
+use std::time::Duration;
+
+use super::target::What;
+use crate::{
+    clock::Timestamp,
+    defaults,
+    guard::{Access, Guard, Target},
+    revocation::{ClaimName, Dimension, Placement, Shard},
+    store::{Reach, Revocation, StoreError},
+    token::Subject,
+    verify::BornAt,
+};
+
+/// A revocation that did not happen, or may not have.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RevokeError {
+    /// The store did not confirm it. Say so to whoever asked, and try again: repeating does no harm.
+    #[error("the revocation was not confirmed")]
+    Store(#[from] StoreError),
+    /// The token has neither session nor identifier by which it could be revoked.
+    #[error("the token has no {0}")]
+    NoValue(Dimension),
+    /// The verifier does not name this claim as a dimension, so no token would be covered.
+    #[error("the claim {0:?} is not a revocation dimension of this guard's verifier")]
+    UnknownClaim(Box<str>),
+    /// The verifier accepts any issuer, and the target does not say which one is meant.
+    #[error("the target names no issuer, and the verifier accepts any")]
+    NoIssuer,
+    /// A value is empty.
+    #[error("the value to revoke is empty")]
+    EmptyValue,
+}
+
+impl Guard {
+    /// Takes back what `target` names, and returns the store's instant from which on every strict
+    /// check, in any process, refuses it.
+    ///
+    /// # Errors
+    ///
+    /// [`RevokeError::Store`] when the store did not confirm: the tokens may still work.
+    pub async fn revoke(&self, target: Target) -> Result<Timestamp, RevokeError> {
+        self.revoke_all(std::slice::from_ref(&target)).await
+    }
+
+    /// The same for several targets, in as few commands as the store can. When it fails, some of
+    /// them may be in force and others not; repeating does no harm.
+    ///
+    /// # Errors
+    ///
+    /// As for [`revoke`](Self::revoke). A target that is wrong in itself fails before anything is
+    /// written.
+    pub async fn revoke_all(&self, targets: &[Target]) -> Result<Timestamp, RevokeError> {
+        let revocations = targets
+            .iter()
+            .map(|target| self.revocation(target))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.require().await?;
+        let at = self.store().revoke(&revocations).await?;
+        for revocation in &revocations {
+            let audit = &revocation.audit;
+            tracing::info!(
+                dimension = %audit.dimension,
+                digest = %revocation.digest,
+                cause = audit.cause.as_deref(),
+                actor = audit.actor.as_deref(),
+                "revoked"
+            );
+        }
+        Ok(at)
+    }
+
+    fn revocation(&self, target: &Target) -> Result<Revocation, RevokeError> {
+        let revocation = match &target.what {
+            What::Token(access) => self.jti_of(access)?,
+            What::Logout(access) => match access.session() {
+                Some(session) => of_access(access, Dimension::Session, session.as_str()),
+                None => self.jti_of(access)?,
+            },
+            What::Issuer => {
+                let issuer = self.issuer_of(target)?;
+                let reach = self.reach(&Dimension::Issuer, target);
+                Revocation::new(Dimension::Issuer, issuer, issuer, Placement::Wide, reach)
+            }
+            What::Value(dimension, value) => self.value(target, dimension.clone(), value)?,
+            What::Claim(name, value) => {
+                let name = self.claim_named(name)?;
+                self.value(target, Dimension::Claim(name), &value.canonical())?
+            }
+        };
+        Ok(revocation.with_audit(target.cause.clone(), target.actor.clone()))
+    }
+
+    fn value(
+        &self,
+        target: &Target,
+        dimension: Dimension,
+        value: &str,
+    ) -> Result<Revocation, RevokeError> {
+        if value.is_empty() {
+            return Err(RevokeError::EmptyValue);
+        }
+        let issuer = self.issuer_of(target)?;
+        let one = |subject: &Subject| Placement::One(Shard::of_subject(issuer, subject));
+        let placement = match &dimension {
+            Dimension::Subject => one(&value.into()),
+            // Where a token without a subject lies depends on its `jti`; to know the subject is to
+            // know that it is not such a token.
+            Dimension::Jti | Dimension::Session => {
+                target.subject.as_ref().map_or(Placement::Wide, one)
+            }
+            _ => Placement::Wide,
+        };
+        let reach = self.reach(&dimension, target);
+        Ok(Revocation::new(dimension, issuer, value, placement, reach))
+    }
+
+    fn jti_of(&self, access: &Access) -> Result<Revocation, RevokeError> {
+        let jti = access.jti().ok_or(RevokeError::NoValue(Dimension::Jti))?;
+        Ok(of_access(access, Dimension::Jti, jti.as_str()))
+    }
+
+    fn issuer_of<'a>(&'a self, target: &'a Target) -> Result<&'a str, RevokeError> {
+        let own = || self.verifier().issuer();
+        target
+            .issuer
+            .as_deref()
+            .or_else(own)
+            .ok_or(RevokeError::NoIssuer)
+    }
+
+    fn claim_named(&self, name: &str) -> Result<ClaimName, RevokeError> {
+        let named = self
+            .verifier()
+            .claim_dimensions()
+            .iter()
+            .find(|known| known.as_str() == name);
+        named
+            .cloned()
+            .ok_or_else(|| RevokeError::UnknownClaim(name.into()))
+    }
+
+    fn reach(&self, dimension: &Dimension, target: &Target) -> Reach {
+        match (dimension, target.instant) {
+            (Dimension::Jti | Dimension::Session | Dimension::Key, _) => Reach::Forever,
+            (_, Some(instant)) => Reach::At(instant),
+            // Our own tokens are dated by the store's clock, the tokens of others by theirs, which
+            // may be ahead: a login inside the skew is refused, which is the safe side.
+            (_, None) => Reach::Now {
+                ahead: match self.verifier().born_at() {
+                    BornAt::Ids => Duration::ZERO,
+                    _ => defaults::FOREIGN_SKEW,
+                },
+            },
+        }
+    }
+}
+
+/// The entry for a value of a token at hand, in the token's own shard.
+fn of_access(access: &Access, dimension: Dimension, value: &str) -> Revocation {
+    let issuer = access.registered().issuer.as_deref().unwrap_or_default();
+    let placement = Placement::One(access.verified().shard());
+    Revocation::new(dimension, issuer, value, placement, Reach::Forever)
+}

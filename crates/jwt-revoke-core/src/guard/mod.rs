@@ -19,7 +19,7 @@ use std::{
 use futures::future::FutureExt as _;
 
 pub use self::{
-    access::{Access, ClaimsError, Standing},
+    access::{Access, ClaimsError, NoClaims, Standing},
     checked::Checked,
     denied::Denied,
     policy::Outage,

@@ -51,7 +51,8 @@ pub fn bearer(value: &[u8]) -> Result<&str, BearerError> {
     std::str::from_utf8(token).map_err(|_| BearerError::Malformed)
 }
 
-fn is_b64token(byte: u8) -> bool {
+/// Whether a `b64token` (RFC 6750 §2.1) may have this byte.
+pub(crate) fn is_b64token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
 }
 

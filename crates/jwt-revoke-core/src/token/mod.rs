@@ -5,6 +5,7 @@ mod claims;
 mod ids;
 mod kind;
 
+pub(crate) use self::bearer::is_b64token;
 pub use self::{
     bearer::{BearerError, bearer},
     claims::{ClaimValue, Registered, Scope},

@@ -1,6 +1,6 @@
 //! Refusals: what a client is told instead of an answer.
 
-use crate::{defaults, guard::Denied, wire::Challenge};
+use crate::{Report, defaults, guard::Denied, wire::Challenge};
 
 /// A response that refuses a request, as plain data: frameworks differ in their `http` versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,30 @@ impl Refusal {
             headers: Vec::new(),
             body: Vec::new(),
         }
+    }
+
+    /// Renders a denial and leaves a line in the log: at `warn` when the store failed, otherwise at
+    /// `debug`, with all causes and never the token.
+    pub fn of(denied: &Denied, render: &dyn Render) -> Self {
+        let refusal = render.render(denied);
+        let (status, reason) = (refusal.status, Report(denied));
+        match denied {
+            Denied::StoreUnavailable(_) => tracing::warn!(status, %reason, "refused a request"),
+            _ => tracing::debug!(status, %reason, "refused a request"),
+        }
+        refusal
+    }
+
+    /// What a client is told when the application is at fault: a route asks for what no layer has
+    /// put there, say. 500, and nothing about why.
+    pub fn server_error() -> Self {
+        Self::new(500).with_json("server_error", "the server is misconfigured")
+    }
+
+    fn with_json(self, error: &str, description: &str) -> Self {
+        let body = serde_json::json!({ "error": error, "error_description": description });
+        self.with_body("application/json", body.to_string())
+            .with_header("cache-control", "no-store")
     }
 
     /// With one more header. `name` in lower case; characters of `value` other than visible ASCII
@@ -100,14 +124,8 @@ impl Json {
 
 impl Render for Json {
     fn render(&self, denied: &Denied) -> Refusal {
-        let body = serde_json::json!({
-            "error": denied.code(),
-            "error_description": denied.description(),
-        });
         let status = denied.status();
-        let refusal = Refusal::new(status)
-            .with_body("application/json", body.to_string())
-            .with_header("cache-control", "no-store");
+        let refusal = Refusal::new(status).with_json(denied.code(), denied.description());
         match status {
             400 | 401 | 403 => {
                 refusal.with_header("www-authenticate", &self.challenge(denied).to_string())

@@ -1,1 +1,87 @@
-//! A tower layer that verifies JWTs and refuses revoked ones.
+//! A tower layer that verifies JWTs and refuses revoked ones, with axum extractors.
+//!
+//! [`RevocationLayer`] asks a [`Guard`](jwt_revoke_core::Guard) about the token of each request. One
+//! that is forged, expired or revoked never reaches the service inside; the others bring an
+//! [`Access`](jwt_revoke_core::Access) along, which handlers receive as [`AuthUser`].
+//!
+//! ```
+//! use axum::{Router, body::Body, http::{Request, StatusCode}, routing::get};
+//! use jwt_revoke_core::{
+//!     Guard, Issuer,
+//!     guard::Target,
+//!     session::Grant,
+//!     store::EmbeddedStore,
+//!     verify::{Algorithm, SigningKey},
+//! };
+//! use tower::ServiceExt as _;
+//! use tower_jwt_revoke::{AuthUser, RevocationLayer};
+//!
+//! async fn me(user: AuthUser) -> String {
+//!     user.subject().map(ToString::to_string).unwrap_or_default()
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let key = SigningKey::generate(Algorithm::EdDSA)?;
+//! let issuer = Issuer::new(key, "https://auth.example.com", "api");
+//! let guard = Guard::new(issuer.verifier(), EmbeddedStore::in_memory());
+//! let app: Router = Router::new()
+//!     .route("/me", get(me))
+//!     .layer(RevocationLayer::new(guard.clone()));
+//!
+//! let alice = issuer.issue(&guard, "alice", &Grant::new()).await?;
+//! let request = || {
+//!     Request::get("/me")
+//!         .header("authorization", format!("Bearer {}", alice.token()))
+//!         .body(Body::empty())
+//! };
+//! let response = app.clone().oneshot(request()?).await?;
+//! assert_eq!(response.status(), StatusCode::OK);
+//!
+//! guard.revoke(Target::session(alice.session().as_str()).of("alice")).await?;
+//! let response = app.oneshot(request()?).await?;
+//! assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+//! assert!(response.headers().contains_key("www-authenticate"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Without axum
+//!
+//! Layer, service, future and response body need nothing of axum: with `default-features = false`
+//! they serve any stack of `tower`, `http` and `http-body` 1.0, such as plain hyper and tonic. The
+//! access is in `request.extensions().get::<Access>()`.
+//!
+//! # Features
+//!
+//! - `axum` (default): extractors, by `axum-core`.
+//! - `routes`: a router with companion routes, by `axum`.
+
+mod extension;
+#[cfg(feature = "axum")]
+mod extract;
+mod future;
+mod layer;
+mod rejection;
+mod response;
+#[cfg(feature = "routes")]
+mod routes;
+mod scope;
+mod service;
+mod source;
+
+#[cfg(feature = "axum")]
+pub use jwt_revoke_core::guard::NoClaims;
+
+#[cfg(feature = "axum")]
+pub use self::extract::{AuthRejection, AuthUser, Token};
+#[cfg(feature = "routes")]
+pub use self::routes::{routes, routes_behind};
+pub use self::{
+    future::ResponseFuture,
+    layer::RevocationLayer,
+    rejection::MissingAccess,
+    response::ResponseBody,
+    scope::{RequireScopeLayer, RequireScopeService},
+    service::RevocationService,
+};

@@ -1,0 +1,86 @@
+//! A layer that asks for a scope.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Extensions, Request, Response};
+use jwt_revoke_core::{Denied, token::Scope, wire::Refusal};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{MissingAccess, extension::Standing, future::ResponseFuture, response::ResponseBody};
+
+/// Refuses with 403 `insufficient_scope` unless the token has all of a scope (RFC 6750 §3.1).
+///
+/// Put it inside of a [`RevocationLayer`](crate::RevocationLayer), which checks the token; a request
+/// that has passed none is answered 500. A request without a token, let through by an optional
+/// layer, is answered 401.
+///
+/// ```
+/// use jwt_revoke_core::token::Scope;
+/// use tower_jwt_revoke::RequireScopeLayer;
+///
+/// let admins_only = RequireScopeLayer::new(Scope::parse("admin").unwrap());
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a layer protects nothing until it is added to a service"]
+pub struct RequireScopeLayer {
+    scope: Arc<Scope>,
+}
+
+impl RequireScopeLayer {
+    /// A layer that lets through what has every scope token of `scope`.
+    pub fn new(scope: Scope) -> Self {
+        let scope = Arc::new(scope);
+        Self { scope }
+    }
+}
+
+impl<S> Layer<S> for RequireScopeLayer {
+    type Service = RequireScopeService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let scope = Arc::clone(&self.scope);
+        RequireScopeService { inner, scope }
+    }
+}
+
+/// The service that [`RequireScopeLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct RequireScopeService<S> {
+    inner: S,
+    scope: Arc<Scope>,
+}
+
+impl<S> RequireScopeService<S> {
+    fn judge(&self, extensions: &Extensions) -> Result<(), Refusal> {
+        let (decision, render) = match Standing::of(extensions) {
+            Standing::Access(access, render) => (access.require_scope(&self.scope), render),
+            Standing::Anonymous(render) => (Err(Denied::Missing), render),
+            Standing::NoLayer => return Err(MissingAccess::new().refusal()),
+        };
+        decision.map_err(|denied| Refusal::of(&denied, &*render))
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for RequireScopeService<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, ReqBody>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        match self.judge(request.extensions()) {
+            Ok(()) => ResponseFuture::calling(self.inner.call(request)),
+            Err(refusal) => ResponseFuture::refused(refusal),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The service.
+
+use std::{
+    mem,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use jwt_revoke_core::guard::Checked;
+use tower_service::Service;
+
+use crate::{
+    future::{Call, ResponseFuture},
+    layer::Settings,
+    response::ResponseBody,
+};
+
+/// The service that [`RevocationLayer`](crate::RevocationLayer) makes.
+#[derive(Clone, Debug)]
+pub struct RevocationService<S> {
+    inner: S,
+    settings: Arc<Settings>,
+}
+
+impl<S> RevocationService<S> {
+    pub(crate) fn new(inner: S, settings: Arc<Settings>) -> Self {
+        Self { inner, settings }
+    }
+
+    /// The service inside.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside, to be changed.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service inside, bare: what it is called with is no longer checked.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for RevocationService<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = S::Error; // A refusal is a response, so the error type never changes.
+    type Future = ResponseFuture<S, ReqBody>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        // `self.inner` is the instance that was polled ready: move it out, leave the clone.
+        let clone = self.inner.clone();
+        let inner = mem::replace(&mut self.inner, clone);
+        let (parts, body) = request.into_parts();
+        let checked = self.settings.check(&parts);
+        let call = Call::new(
+            inner,
+            Request::from_parts(parts, body),
+            Arc::clone(&self.settings),
+        );
+        match checked {
+            // Nothing to wait for: no box, no second poll.
+            Checked::Now(decision) => ResponseFuture::decided(decision, call),
+            // A round trip to the store costs more than the box.
+            Checked::Later(check) => ResponseFuture::checking(check, call),
+        }
+    }
+}

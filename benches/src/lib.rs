@@ -1,0 +1,177 @@
+//! What both benchmark programs measure: tokens, keys, and a store with many entries.
+
+use jsonwebtoken::{DecodingKey, Validation};
+use jwt_revoke_core::{
+    Guard, Issuer, Verifier,
+    revocation::{Placement, Shard},
+    session::Grant,
+    store::{AnyStore, EmbeddedStore, Reach, Revocation, Store as _},
+    verify::{Algorithm, KeySet, SigningKey},
+};
+use serde::Deserialize;
+
+/// The issuer of all tokens.
+pub const ISSUER: &str = "https://auth.example.com";
+/// Whom they are for.
+pub const AUDIENCE: &str = "api";
+
+/// The algorithms that are measured.
+pub const ALGORITHMS: [Algorithm; 12] = [
+    Algorithm::HS256,
+    Algorithm::HS384,
+    Algorithm::HS512,
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+];
+
+/// What `jsonwebtoken` is asked to read: the claims that ours reads.
+#[derive(Debug, Deserialize)]
+#[allow(dead_code, missing_docs)]
+pub struct Claims {
+    pub iss: String,
+    pub sub: String,
+    pub aud: String,
+    pub sid: String,
+    pub jti: String,
+    pub client_id: String,
+    pub iat: u64,
+    pub exp: u64,
+}
+
+/// One algorithm, ready to verify one token in both ways.
+pub struct Case {
+    /// A token.
+    pub token: String,
+    /// Our verifier for it.
+    pub verifier: Verifier,
+    /// The baseline's key for it.
+    pub key: DecodingKey,
+    /// The baseline's checks: the same as ours where it has them.
+    pub validation: Validation,
+}
+
+impl Case {
+    /// A fresh key and a token signed with it.
+    ///
+    /// # Panics
+    ///
+    /// When a key cannot be made, which would be a broken build.
+    pub fn new(algorithm: Algorithm) -> Self {
+        let (key, baseline) = keys(algorithm);
+        let issuer = Issuer::new(key, ISSUER, AUDIENCE);
+        let guard = Guard::new(issuer.verifier(), EmbeddedStore::in_memory());
+        let issued = block_on(issuer.issue(&guard, "alice", &Grant::new())).expect("a token");
+        let name = algorithm.to_string();
+        let mut validation = Validation::new(name.parse().expect("a name that both know"));
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["iss", "aud", "exp", "sub"]);
+        validation.validate_nbf = true;
+        validation.leeway = 0;
+        Self {
+            token: issued.token().to_owned(),
+            verifier: issuer.verifier(),
+            key: baseline,
+            validation,
+        }
+    }
+
+    /// The baseline: `jsonwebtoken` reads and checks the token.
+    ///
+    /// # Panics
+    ///
+    /// When the token does not hold.
+    pub fn decode(&self) -> Claims {
+        let data = jsonwebtoken::decode(&self.token, &self.key, &self.validation);
+        data.expect("a token that holds").claims
+    }
+}
+
+/// An in-memory store with this many entries for other tokens.
+///
+/// # Panics
+///
+/// When the store refuses an entry.
+pub fn store_with(entries: usize) -> EmbeddedStore {
+    let store = EmbeddedStore::in_memory();
+    let shards: Vec<_> = Shard::all().collect();
+    let all: Vec<_> = (0..entries).collect();
+    for chunk in all.chunks(10_000) {
+        let revocations: Vec<_> = chunk.iter().map(|n| entry(*n, &shards)).collect();
+        block_on(store.revoke(&revocations)).expect("the entries are stored");
+    }
+    store
+}
+
+fn entry(n: usize, shards: &[Shard]) -> Revocation {
+    let placement = Placement::One(shards[n % shards.len()]);
+    let dimension = jwt_revoke_core::revocation::Dimension::Jti;
+    Revocation::new(
+        dimension,
+        ISSUER,
+        &format!("other-{n}"),
+        placement,
+        Reach::Forever,
+    )
+}
+
+/// A guard over `store` that is ready, and the token it is asked about.
+///
+/// # Panics
+///
+/// When the store is not ready.
+pub fn guard_over(algorithm: Algorithm, store: impl Into<AnyStore>) -> (Guard, Issuer, String) {
+    block_on(guard_over_async(algorithm, store))
+}
+
+/// The same, for a store that needs a reactor.
+///
+/// # Panics
+///
+/// When the store is not ready.
+pub async fn guard_over_async(
+    algorithm: Algorithm,
+    store: impl Into<AnyStore>,
+) -> (Guard, Issuer, String) {
+    let key = SigningKey::generate(algorithm).expect("a key can be made");
+    let issuer = Issuer::new(key, ISSUER, AUDIENCE);
+    let guard = Guard::new(issuer.verifier(), store);
+    guard.ready().await.expect("the store is ready");
+    let issued = issuer
+        .issue(&guard, "alice", &Grant::new())
+        .await
+        .expect("a token");
+    (guard, issuer, issued.token().to_owned())
+}
+
+/// One key in the forms of both libraries.
+fn keys(algorithm: Algorithm) -> (SigningKey, DecodingKey) {
+    if matches!(
+        algorithm,
+        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512
+    ) {
+        let secret: Vec<u8> = (0..64_u8).map(|n| n.wrapping_mul(167) ^ 0x5a).collect();
+        let key = SigningKey::from_secret(algorithm, &secret).expect("a strong secret");
+        return (key, DecodingKey::from_secret(&secret));
+    }
+    let key = SigningKey::generate(algorithm).expect("a key can be made");
+    let jwks = KeySet::from(key.verification_key()).to_jwks();
+    let jwks: jsonwebtoken::jwk::JwkSet = serde_json::from_str(&jwks).expect("a key set");
+    let baseline = DecodingKey::from_jwk(&jwks.keys[0]).expect("a public key");
+    (key, baseline)
+}
+
+/// Runs a future that needs no reactor.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime can be made")
+        .block_on(future)
+}

@@ -1,0 +1,115 @@
+//! Prints ratios to a baseline, both measured in turns in the same run, as the median of many
+//! rounds: on a shared machine times drift, and ratios do not.
+//!
+//! ```sh
+//! cargo run --release -p jwt-revoke-benches --bin ratios              # no server needed
+//! cargo run --release -p jwt-revoke-benches --bin ratios -- redis://127.0.0.1:6379
+//! ```
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use jwt_revoke_benches::{ALGORITHMS, Case, block_on, guard_over, store_with};
+use jwt_revoke_core::{Guard, guard::Target, store::AnyStore, verify::Algorithm};
+
+const ROUNDS: usize = 61;
+const ROUND: Duration = Duration::from_millis(8);
+
+fn main() {
+    println!("verify: ours / jsonwebtoken::decode with the same checks (at most 1.15 wanted)");
+    for algorithm in ALGORITHMS {
+        let case = Case::new(algorithm);
+        let measured = compare(
+            || drop(black_box(case.decode())),
+            || drop(black_box(case.verifier.verify(black_box(&case.token)))),
+        );
+        println!("  {algorithm:<6} {measured}");
+    }
+    println!("embedded check: check - verify (under 1 us wanted)");
+    for (entries, label) in [(0, "empty"), (1_000_000, "1 M entries")] {
+        embedded(entries, label);
+    }
+    if let Some(address) = std::env::args().nth(1) {
+        println!("redis check: commands a check (1 wanted)");
+        redis(&address);
+    }
+}
+
+fn embedded(entries: usize, label: &str) {
+    let (guard, _, token) = guard_over(Algorithm::HS256, store_with(entries));
+    let verifier = guard.verifier().clone();
+    let verify = || drop(black_box(verifier.verify(black_box(&token))));
+    let check = || {
+        black_box(block_now(&guard, &token));
+    };
+    println!("  {label}, not revoked: {}", compare(verify, check));
+    let access = block_on(guard.check(&token).into_future()).expect("not revoked yet");
+    block_on(guard.revoke(Target::token(&access))).expect("the store takes it");
+    println!("  {label}, revoked:     {}", compare(verify, check));
+}
+
+fn block_now(guard: &Guard, token: &str) -> bool {
+    match guard.check(black_box(token)) {
+        jwt_revoke_core::guard::Checked::Now(decision) => decision.is_ok(),
+        jwt_revoke_core::guard::Checked::Later(_) => unreachable!("the embedded store answers now"),
+    }
+}
+
+fn redis(address: &str) {
+    const CHECKS: u64 = 10_000;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime can be made");
+    runtime.block_on(async {
+        let store = AnyStore::connect(address)
+            .await
+            .expect("the server is there");
+        let (guard, _, token) = jwt_revoke_benches::guard_over_async(Algorithm::HS256, store).await;
+        let start = Instant::now();
+        for _ in 0..CHECKS {
+            guard.check(&token).await.expect("not revoked");
+        }
+        let each = start.elapsed() / u32::try_from(CHECKS).expect("a small number");
+        println!("  {CHECKS} checks, one after the other: {each:?} each");
+    });
+}
+
+/// Baseline and subject in turns, each round long enough for the clock.
+fn compare(mut baseline: impl FnMut(), mut subject: impl FnMut()) -> String {
+    let batch = batch_for(&mut baseline);
+    let mut pairs: Vec<_> = (0..ROUNDS)
+        .map(|_| (time(batch, &mut baseline), time(batch, &mut subject)))
+        .collect();
+    let median = |pairs: &mut Vec<(f64, f64)>, key: fn(&(f64, f64)) -> f64| {
+        pairs.sort_by(|a, b| key(a).total_cmp(&key(b)));
+        key(&pairs[pairs.len() / 2])
+    };
+    let ratio = median(&mut pairs, |(base, own)| own / base);
+    let base = median(&mut pairs, |(base, _)| *base);
+    let own = median(&mut pairs, |(_, own)| *own);
+    let added = median(&mut pairs, |(base, own)| own - base);
+    format!("ratio {ratio:.2}   baseline {base:.0} ns   ours {own:.0} ns   added {added:.0} ns")
+}
+
+fn batch_for(run: &mut impl FnMut()) -> u32 {
+    let start = Instant::now();
+    let mut runs = 0;
+    while start.elapsed() < ROUND {
+        run();
+        runs += 1;
+    }
+    runs
+}
+
+/// Nanoseconds a call.
+fn time(batch: u32, run: &mut impl FnMut()) -> f64 {
+    let start = Instant::now();
+    for _ in 0..batch {
+        run();
+    }
+    start.elapsed().as_secs_f64() * 1e9 / f64::from(batch)
+}

@@ -1,0 +1,75 @@
+//! A service whose JWTs can be taken back: login, a protected route, logout.
+//!
+//! ```sh
+//! cargo run -p example-axum            # on the embedded store, in ./jwt-revoke-data
+//! JWT_REVOKE_STORE=redis://127.0.0.1:6379 cargo run -p example-axum
+//!
+//! TOKEN=$(curl -s http://127.0.0.1:3000/login -H 'content-type: application/json' \
+//!   -d '{"username":"alice","password":"wonderland"}' | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+//! curl -i http://127.0.0.1:3000/me -H "authorization: Bearer $TOKEN"                  # 200
+//! curl -i -X POST http://127.0.0.1:3000/auth/logout -H "authorization: Bearer $TOKEN" # 204
+//! curl -i http://127.0.0.1:3000/me -H "authorization: Bearer $TOKEN"                  # 401
+//! ```
+
+mod app;
+
+use std::{error::Error, io::Write as _, process::ExitCode};
+
+use example_shared::{Settings, Users, signing_key, try_it};
+use jwt_revoke_core::{Guard, Issuer, Report, store::AnyStore};
+use tokio::{net::TcpListener, signal};
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{}", Report(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    let settings = Settings::from_env()?;
+    let key = signing_key(&settings.key, settings.algorithm)?;
+    let store = AnyStore::connect(&settings.store).await?;
+    let issuer = Issuer::new(key, "https://auth.example.com", "api")
+        .with_lifetime(settings.access_lifetime)
+        .with_leeway(settings.leeway);
+    let guard = Guard::new(issuer.verifier(), store).with_outage(settings.outage);
+    guard.ready().await?;
+
+    let listener = TcpListener::bind(settings.addr).await?;
+    let addr = listener.local_addr()?;
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "listening on http://{addr}")?;
+    writeln!(stdout, "{}", try_it(addr))?;
+
+    let app = app::app(guard, issuer, Users::demo()?);
+    axum::serve(listener, app)
+        .with_graceful_shutdown(asked_to_stop())
+        .await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn asked_to_stop() {
+    let terminate = async {
+        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
+            Ok(mut signals) => signals.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = signal::ctrl_c() => {}
+        _ = terminate => {}
+    }
+    tracing::info!("finishing the requests at hand");
+}

@@ -1,0 +1,127 @@
+//! Settings from `JWT_REVOKE_*` variables.
+
+use std::{env, fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use jwt_revoke_core::{defaults, guard::Outage, verify::Algorithm};
+
+/// The settings of an example program.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `JWT_REVOKE_ADDR`: where to listen; port 0 picks a free one.
+    pub addr: SocketAddr,
+    /// `JWT_REVOKE_STORE`: the address of the store. May hold a password: do not print it.
+    pub store: String,
+    /// `JWT_REVOKE_KEY`: the key file, made when missing. Processes that share it share a key.
+    pub key: PathBuf,
+    /// `JWT_REVOKE_ALG`: the algorithm of a key that is made.
+    pub algorithm: Algorithm,
+    /// `JWT_REVOKE_OUTAGE`: `deny` or `allow`.
+    pub outage: Outage,
+    /// `JWT_REVOKE_ACCESS_TTL`: seconds that an access token lives.
+    pub access_lifetime: Duration,
+    /// `JWT_REVOKE_LEEWAY`: seconds of slack on `exp`.
+    pub leeway: Duration,
+}
+
+/// A variable that cannot be understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}: {reason}")]
+pub struct SettingsError {
+    variable: &'static str,
+    reason: String,
+}
+
+impl Settings {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    ///
+    /// Names the first variable that cannot be understood, and what it may hold.
+    pub fn from_env() -> Result<Self, SettingsError> {
+        Self::from_lookup(|name| env::var(name).ok())
+    }
+
+    fn from_lookup(lookup: impl Fn(&'static str) -> Option<String>) -> Result<Self, SettingsError> {
+        let text = |name, default: &str| lookup(name).unwrap_or_else(|| default.to_owned());
+        let seconds = |name, default: Duration| match lookup(name) {
+            Some(value) => parse(name, &value, "whole seconds").map(Duration::from_secs),
+            None => Ok(default),
+        };
+        let addr = text("JWT_REVOKE_ADDR", "127.0.0.1:3000");
+        let algorithm = text("JWT_REVOKE_ALG", "EdDSA");
+        let outage = text("JWT_REVOKE_OUTAGE", "deny");
+        let consistency = text("JWT_REVOKE_CONSISTENCY", "strict");
+        if consistency != "strict" {
+            return Err(SettingsError {
+                variable: "JWT_REVOKE_CONSISTENCY",
+                reason: format!("{consistency:?} is not supported; every check is `strict`"),
+            });
+        }
+        Ok(Self {
+            addr: parse(
+                "JWT_REVOKE_ADDR",
+                &addr,
+                "an address such as 127.0.0.1:3000",
+            )?,
+            store: text("JWT_REVOKE_STORE", "file:jwt-revoke-data"),
+            key: text("JWT_REVOKE_KEY", "jwt-revoke-data/key").into(),
+            algorithm: parse("JWT_REVOKE_ALG", &algorithm, "EdDSA, ES256, RS256 or HS256")?,
+            outage: match outage.as_str() {
+                "deny" => Outage::Deny,
+                "allow" => Outage::Allow,
+                other => {
+                    return Err(SettingsError {
+                        variable: "JWT_REVOKE_OUTAGE",
+                        reason: format!("{other:?} is neither deny nor allow"),
+                    });
+                }
+            },
+            access_lifetime: seconds("JWT_REVOKE_ACCESS_TTL", defaults::ACCESS_LIFETIME)?,
+            leeway: seconds("JWT_REVOKE_LEEWAY", defaults::LEEWAY)?,
+        })
+    }
+}
+
+fn parse<T>(variable: &'static str, value: &str, wanted: &str) -> Result<T, SettingsError>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    value.parse().map_err(|error| SettingsError {
+        variable,
+        reason: format!("{value:?} is not {wanted}: {error}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: &'static str, value: &'static str) -> Result<Settings, SettingsError> {
+        Settings::from_lookup(|asked| (asked == name).then(|| value.to_owned()))
+    }
+
+    #[test]
+    fn without_variables_it_is_an_embedded_store_on_port_3000() {
+        let settings = with("", "").unwrap();
+        assert_eq!(settings.addr.to_string(), "127.0.0.1:3000");
+        assert_eq!(settings.store, "file:jwt-revoke-data");
+        assert_eq!(settings.access_lifetime, Duration::from_secs(900));
+        assert_eq!(settings.outage, Outage::Deny);
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_understood_is_an_error_and_not_the_default() {
+        for (name, value) in [
+            ("JWT_REVOKE_ADDR", "localhost"),
+            ("JWT_REVOKE_ALG", "none"),
+            ("JWT_REVOKE_OUTAGE", "perhaps"),
+            ("JWT_REVOKE_CONSISTENCY", "eventual"),
+            ("JWT_REVOKE_ACCESS_TTL", "15m"),
+            ("JWT_REVOKE_LEEWAY", "-1"),
+        ] {
+            let error = with(name, value).unwrap_err();
+            assert!(error.to_string().starts_with(name), "{error}");
+        }
+    }
+}

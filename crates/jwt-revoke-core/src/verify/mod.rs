@@ -12,6 +12,8 @@ mod header;
 mod json;
 mod key;
 mod rules;
+#[cfg(test)]
+mod vectors;
 mod verified;
 mod verifier;
 

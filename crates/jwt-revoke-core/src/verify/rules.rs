@@ -85,7 +85,7 @@ impl Rules {
     /// id of its key, beside the digest under this verifier's own issuer.
     pub(super) fn admit(
         &self,
-        claims: RawClaims<'_>,
+        claims: &RawClaims<'_>,
         declared: Declared,
         key: (&KeyId, Digest),
     ) -> Result<Admitted, VerifyError> {
@@ -104,10 +104,10 @@ impl Rules {
             return Err(VerifyError::MissingClaim("iat"));
         }
         let now = self.clock.now();
-        let registered = registered(&claims)?;
+        let registered = registered(claims)?;
         self.check_dates(&registered, now)?;
         let born_at = self.birth(&registered, now)?;
-        let (dimensions, digests) = self.digests(&registered, &claims, key)?;
+        let (dimensions, digests) = self.digests(&registered, claims, key)?;
         let issuer = registered.issuer.as_deref().unwrap_or_default();
         let shard = match (&registered.subject, &registered.jti) {
             (Some(subject), _) => Shard::of_subject(issuer, subject),
@@ -271,19 +271,19 @@ fn registered(claims: &RawClaims<'_>) -> Result<Registered, VerifyError> {
         None => Scope::default(),
     };
     let audience = claims.aud.iter().flatten();
-    let mut registered = Registered::default();
-    registered.issuer = claims.iss.as_deref().map(Box::from);
-    registered.subject = claims.sub.as_deref().map(Into::into);
-    registered.audience = audience.map(|text| Box::from(&*text.0)).collect();
-    registered.expires_at = exp.second_after();
-    registered.not_before = claims.nbf.map(|nbf| nbf.millisecond_after());
-    registered.issued_at = claims.iat.map(|iat| iat.millisecond_before());
-    registered.jti = claims.jti.as_deref().map(Jti::from);
-    registered.session = claims.sid.as_deref().map(SessionId::from);
-    registered.client_id = claims.client_id.as_deref().map(Into::into);
-    registered.authorized_party = claims.azp.as_deref().map(Into::into);
-    registered.scope = scope;
-    Ok(registered)
+    Ok(Registered {
+        issuer: claims.iss.as_deref().map(Box::from),
+        subject: claims.sub.as_deref().map(Into::into),
+        audience: audience.map(|text| Box::from(&*text.0)).collect(),
+        expires_at: exp.second_after(),
+        not_before: claims.nbf.map(|nbf| nbf.millisecond_after()),
+        issued_at: claims.iat.map(|iat| iat.millisecond_before()),
+        jti: claims.jti.as_deref().map(Jti::from),
+        session: claims.sid.as_deref().map(SessionId::from),
+        client_id: claims.client_id.as_deref().map(Into::into),
+        authorized_party: claims.azp.as_deref().map(Into::into),
+        scope,
+    })
 }
 
 /// The values of a claim that is a dimension, each once; `None` if it is anything but a text, a

@@ -241,9 +241,11 @@ impl Verifier {
         let keys = self.ring.current();
         let entry = keys.signer(&header, parts)?;
         let payload = compact::decode(parts.payload)?;
-        let claims = RawClaims::parse(&payload, &self.rules.dimensions)?;
-        let key = (entry.key.id(), entry.digest);
-        let admitted = self.rules.admit(claims, declared, key)?;
+        let admitted = {
+            let claims = RawClaims::parse(&payload, &self.rules.dimensions)?;
+            let key = (entry.key.id(), entry.digest);
+            self.rules.admit(&claims, declared, key)?
+        };
         Ok(Verified {
             registered: admitted.registered,
             kind,

@@ -220,7 +220,7 @@ impl SigningKey {
         Ok(token)
     }
 
-    fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+    pub(in crate::verify) fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         // The provider by name, as in `VerificationKey::holds`.
         let signer =
             (DEFAULT_PROVIDER.signer_factory)(&self.algorithm().primitive(), &self.primitive)

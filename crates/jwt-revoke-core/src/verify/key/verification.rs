@@ -159,7 +159,7 @@ impl VerificationKey {
     ///
     /// Its thumbprint tells nothing to whoever holds a token, which lets secrets be tried as well
     /// (RFC 7638 §7); what can be guessed was refused.
-    pub(super) fn from_judged_secret(algorithm: Algorithm, secret: &[u8]) -> Self {
+    pub(in crate::verify) fn from_judged_secret(algorithm: Algorithm, secret: &[u8]) -> Self {
         let mut text = Zeroizing::new(String::with_capacity(secret.len() * 2 + 32));
         text.push_str("{\"k\":\"");
         URL_SAFE_NO_PAD.encode_string(secret, &mut text);

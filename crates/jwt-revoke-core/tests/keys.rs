@@ -229,6 +229,20 @@ fn t7_each_key_of_a_set_is_judged_by_itself() {
 }
 
 #[test]
+fn t7_a_secret_is_left_out_of_a_mixed_set_even_when_it_comes_first() {
+    let shared = json!({"kty": "oct", "alg": "HS256", "k": encode(secret())});
+    let mixed = json!({"keys": [shared, jwk_of(Algorithm::EdDSA)]}).to_string();
+    let (set, refused) = KeySet::from_jwks(mixed).unwrap();
+    assert_eq!(set.algorithms(), [Algorithm::EdDSA]);
+    assert_eq!(
+        (refused[0].index, &refused[0].reason),
+        (0, &KeyError::Mixed)
+    );
+    let alone = json!({"keys": [shared]}).to_string();
+    assert_eq!(KeySet::from_jwks(alone).unwrap().0.len(), 1);
+}
+
+#[test]
 fn t7_a_text_that_is_no_set_of_usable_keys_is_an_error() {
     for text in [
         "",

@@ -2,3 +2,4 @@
 
 pub mod proxy;
 pub mod redis_server;
+pub mod store_suite;

@@ -9,6 +9,7 @@
 //! }
 //! ```
 #![expect(missing_docs, reason = "the name of a test is what it claims")]
+#![expect(clippy::unwrap_used, reason = "all of it is tests")]
 
 use std::{future::Future, sync::Arc, time::Duration};
 

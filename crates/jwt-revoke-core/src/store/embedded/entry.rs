@@ -152,6 +152,15 @@ mod tests {
     }
 
     #[test]
+    fn a_lower_cutoff_that_renews_an_entry_does_not_lower_it() {
+        let old = kept().merge(None, Cutoff::At(hours(1)), Horizon::Session, hours(1));
+        let longer = Horizons::from_parts(HOUR, 12 * HOUR);
+        let raised = kept().raised(longer, hours(2)).unwrap();
+        let again = raised.merge(old, Cutoff::At(hours(0)), Horizon::Session, hours(3));
+        assert_eq!(again, Some(Entry::new(Cutoff::At(hours(1)), hours(15))));
+    }
+
+    #[test]
     fn horizons_are_only_raised() {
         let lower = Horizons::from_parts(HOUR / 2, 5 * HOUR);
         assert_eq!(kept().raised(lower, hours(1)), None);

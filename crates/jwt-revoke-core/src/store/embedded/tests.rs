@@ -5,6 +5,7 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures::{
@@ -54,19 +55,10 @@ impl Disk {
         self.platter().budget = Some(writes);
     }
 
-    fn hold(&self) {
+    /// Makes syncs wait until the guard is dropped, which must be before the store is.
+    fn hold(&self) -> Held<'_> {
         self.platter().held = true;
-    }
-
-    fn release(&self) {
-        self.platter().held = false;
-        self.0.1.notify_all();
-    }
-
-    /// Waits until a commit hangs in its sync.
-    fn held_commit(&self) {
-        let waiting = |platter: &mut Platter| platter.waiting == 0;
-        drop(self.0.1.wait_while(self.platter(), waiting).unwrap());
+        Held(self)
     }
 
     /// The disk after the power comes back: of the writes since the last sync any may be there,
@@ -96,6 +88,27 @@ impl Disk {
         new.platter().seen = image.clone();
         new.platter().synced = image;
         new
+    }
+}
+
+/// Syncs wait.
+struct Held<'a>(&'a Disk);
+
+impl Held<'_> {
+    /// Waits until a commit hangs in its sync.
+    fn commit(&self) {
+        let Disk(disk) = self.0;
+        let waiting = |platter: &mut Platter| platter.waiting == 0;
+        let limit = Duration::from_secs(60);
+        let waited = disk.1.wait_timeout_while(self.0.platter(), limit, waiting);
+        assert!(!waited.unwrap().1.timed_out(), "nothing was synced");
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.platter().held = false;
+        self.0.0.1.notify_all();
     }
 }
 
@@ -202,7 +215,7 @@ fn jti(value: &str) -> Revocation {
 
 fn subject(value: &str) -> Revocation {
     let reach = Reach::Now {
-        ahead: std::time::Duration::ZERO,
+        ahead: Duration::ZERO,
     };
     Revocation::new(Dimension::Subject, "iss", value, Placement::Wide, reach)
 }
@@ -275,7 +288,7 @@ fn r9_after_a_failed_write_only_what_is_revoked_for_ever_is_known() {
     assert!(block_on(store.now(shard())).is_err());
     assert!(block_on(store.audit(1)).is_err());
     assert!(block_on(store.purge()).is_err());
-    let horizons = Horizons::from_parts(std::time::Duration::MAX, std::time::Duration::MAX);
+    let horizons = Horizons::from_parts(Duration::MAX, Duration::MAX);
     assert!(block_on(store.require(horizons)).is_err());
 
     // The disk has room again, and still the store does not trust itself.
@@ -312,16 +325,16 @@ fn what_queues_up_behind_a_commit_is_one_commit() {
     let entries: Vec<_> = (0..100).map(|n| [jti(&n.to_string())]).collect();
     let mut writes = entries.iter().map(|entry| store.revoke(entry).boxed());
 
-    disk.hold();
+    let held = disk.hold();
     let mut first = writes.next().unwrap();
     assert!(first.as_mut().now_or_never().is_none());
-    disk.held_commit();
+    held.commit();
     // Each is polled once, which queues it.
     let mut rest: Vec<_> = writes.collect();
     for write in &mut rest {
         assert!(write.as_mut().now_or_never().is_none());
     }
-    disk.release();
+    drop(held);
 
     block_on(join(first, join_all(rest))).0.unwrap();
     assert_eq!(store.stats().commits - before, 2);
@@ -333,13 +346,13 @@ fn nothing_is_visible_before_it_is_durable() {
     let disk = Disk::default();
     let store = open(&disk);
     let entry = [jti("x")];
-    disk.hold();
+    let held = disk.hold();
     let mut write = store.revoke(&entry).boxed();
     assert!(write.as_mut().now_or_never().is_none());
-    disk.held_commit();
+    held.commit();
     // Lookups go on meanwhile.
     assert_eq!(find(&store, entry[0].digest).unwrap(), None);
-    disk.release();
+    drop(held);
     block_on(write).unwrap();
     assert!(find(&store, entry[0].digest).unwrap().is_some());
 }
@@ -348,7 +361,7 @@ fn nothing_is_visible_before_it_is_durable() {
 fn r10_a_flood_of_writes_behind_a_slow_disk_is_refused_and_not_stored() {
     let disk = Disk::default();
     let store = open(&disk);
-    disk.hold();
+    let held = disk.hold();
     let flood: Vec<_> = (0..1024).map(|n| jti(&n.to_string())).collect();
     let mut writes = Vec::new();
     let refused = (0..1000).find_map(|_| {
@@ -360,7 +373,7 @@ fn r10_a_flood_of_writes_behind_a_slow_disk_is_refused_and_not_stored() {
     let error = refused.unwrap().unwrap_err();
     assert!(matches!(error, StoreError::WriteRefused { .. }), "{error}");
     assert!(store.stats().waiting <= defaults::EMBEDDED_WAITING + 1024);
-    disk.release();
+    drop(held);
     let last = writes.pop();
     drop(last);
     assert!(block_on(join_all(writes)).iter().all(Result::is_ok));
@@ -371,11 +384,52 @@ fn r10_a_flood_of_writes_behind_a_slow_disk_is_refused_and_not_stored() {
 fn a_write_that_nobody_waits_for_is_made_all_the_same() {
     let disk = Disk::default();
     let store = open(&disk);
-    disk.hold();
+    let held = disk.hold();
     let entry = [jti("x")];
     assert!(store.revoke(&entry).now_or_never().is_none());
-    disk.release();
+    drop(held);
     drop(store);
     let store = open(&disk);
     assert!(find(&store, entry[0].digest).unwrap().is_some());
+}
+
+#[test]
+fn r9_a_file_of_another_layout_or_another_program_is_an_error() {
+    const META: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("meta");
+    let refusal = |disk: &Disk| {
+        let opened = EmbeddedStore::builder().start_on(disk.clone(), "a test's disk");
+        let error = opened.unwrap_err();
+        assert!(matches!(error, StoreError::Layout { .. }), "{error}");
+        error.to_string()
+    };
+
+    // A database that is not ours, or whose first transaction never came through.
+    let disk = Disk::default();
+    drop(
+        redb::Builder::new()
+            .create_with_backend(disk.clone())
+            .unwrap(),
+    );
+    assert!(refusal(&disk).contains("layout \"none\""));
+
+    let disk = Disk::default();
+    drop(open(&disk));
+    let database = redb::Builder::new().create_with_backend(disk.clone());
+    let database = database.unwrap();
+    let change = database.begin_write().unwrap();
+    change
+        .open_table(META)
+        .unwrap()
+        .insert("layout", 2)
+        .unwrap();
+    change.commit().unwrap();
+    drop(database);
+    let text = refusal(&disk);
+    for part in [
+        "layout \"2\"",
+        "reads \"1\"",
+        "use the version that wrote it",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
 }

@@ -1,5 +1,7 @@
 //! The embedded store: the suite of all stores, and what only a file can suffer.
 
+#![expect(clippy::unwrap_used, reason = "all of it is tests")]
+
 mod child;
 mod clock;
 mod crash;

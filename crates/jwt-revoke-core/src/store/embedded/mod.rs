@@ -45,8 +45,9 @@ use crate::{
 /// store.
 ///
 /// **Durable**: an acknowledged revocation is on the disk (two fsyncs), whatever happens to the
-/// process afterwards. A file that lost or changed what was acknowledged does not open; none is ever
-/// replaced by an empty one, unless it was removed. The file belongs to one process at a time.
+/// process afterwards. A file that is cut off, torn or otherwise damaged does not open, and neither
+/// does an empty one: only where there is no file at all is a new store made. The file belongs to
+/// one process at a time. It is protected against accidents, not against whoever may write to it.
 ///
 /// **Failing closed**: when a write fails, its whole batch fails, and the store is out of service
 /// until it is opened again ([`StoreError::Poisoned`]). Until then a lookup still finds what is

@@ -94,7 +94,7 @@ async fn pump(mut client: TcpStream, mut server: TcpStream, mut fault: watch::Re
     loop {
         let now = *fault.borrow_and_update();
         if now == Fault::Reset {
-            let _ = client.set_linger(Some(Duration::ZERO));
+            let _ = client.set_zero_linger();
             return;
         }
         tokio::select! {

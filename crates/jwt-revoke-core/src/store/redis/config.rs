@@ -206,7 +206,7 @@ impl RedisBuilder {
             tls,
             ..fred::types::config::Config::default()
         };
-        RedisStore::launch(&address, config, self.settings)
+        RedisStore::launch(&address, &config, self.settings)
     }
 }
 

@@ -105,10 +105,10 @@ fn is_transient_code(code: &str) -> bool {
 /// script stands behind a dash in the middle of an `ERR`.
 fn code(words: &str) -> &str {
     let first = |text: &str| text.split_whitespace().next().unwrap_or("").len();
-    if words.starts_with("ERR") {
-        if let Some((_, inner)) = words.split_once(": -") {
-            return &inner[..first(inner)];
-        }
+    if let Some((_, inner)) = words.split_once(": -")
+        && words.starts_with("ERR")
+    {
+        return &inner[..first(inner)];
     }
     &words[..first(words)]
 }

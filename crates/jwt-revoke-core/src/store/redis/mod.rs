@@ -133,7 +133,7 @@ impl RedisStore {
         RedisBuilder::new(url)
     }
 
-    fn launch(address: &Address, config: Config, settings: Settings) -> Result<Self, StoreError> {
+    fn launch(address: &Address, config: &Config, settings: Settings) -> Result<Self, StoreError> {
         let open = |reason: String| StoreError::Open {
             store: address.name.clone(),
             reason,

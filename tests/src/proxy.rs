@@ -21,7 +21,7 @@ pub enum Fault {
     None,
     /// Holds every answer back for so long.
     Delay(Duration),
-    /// Swallows everything in both directions; connections stay open.
+    /// Holds everything in both directions, as a partition does; connections stay open.
     Blackhole,
     /// Passes requests on, and closes the connection instead of passing the answer back.
     LoseAnswers,
@@ -101,25 +101,23 @@ async fn pump(mut client: TcpStream, mut server: TcpStream, mut fault: watch::Re
             changed = fault.changed() => if changed.is_err() {
                 return;
             },
-            read = client.read(&mut asked) => match read {
+            read = client.read(&mut asked), if now != Fault::Blackhole => match read {
                 Ok(0) | Err(_) => return,
-                Ok(_) if now == Fault::Blackhole => {}
                 Ok(count) => if server.write_all(&asked[..count]).await.is_err() {
                     return;
                 },
             },
-            read = server.read(&mut told) => {
+            read = server.read(&mut told), if now != Fault::Blackhole => {
                 let count = match read {
                     Ok(0) | Err(_) => return,
                     Ok(count) => count,
                 };
                 let pass = match now {
-                    Fault::None | Fault::Reset => count,
+                    Fault::None | Fault::Reset | Fault::Blackhole => count,
                     Fault::Delay(delay) => {
                         sleep(delay).await;
                         count
                     }
-                    Fault::Blackhole => continue,
                     Fault::LoseAnswers => return,
                     Fault::CutAfter(most) => count.min(most.saturating_sub(passed)),
                 };

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
 /// A `redis-server` process. Ends with its handle.
@@ -19,6 +20,8 @@ pub struct RedisServer {
     port: u16,
     folder: TempDir,
     args: Vec<String>,
+    /// The certificate of the authority that vouches for it, in PEM, when it speaks TLS.
+    authority: Option<String>,
 }
 
 impl RedisServer {
@@ -58,7 +61,55 @@ impl RedisServer {
             port: free_port(),
             folder: TempDir::new().expect("a temporary folder"),
             args: args.iter().map(ToString::to_string).collect(),
+            authority: None,
         }
+    }
+
+    /// A running server that speaks only TLS, for `localhost`, with a certificate of its own
+    /// [authority](Self::authority).
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_tls() -> Self {
+        let mut server = Self::stopped();
+        let authority = server.write_certificates();
+        let file = |name: &str| server.folder().join(name).display().to_string();
+        let args = [
+            ["--tls-port", &server.port.to_string()],
+            ["--tls-cert-file", &file("server.pem")],
+            ["--tls-key-file", &file("server.key")],
+            ["--tls-ca-cert-file", &file("authority.pem")],
+            ["--tls-auth-clients", "no"],
+        ];
+        server.args = args.iter().flatten().map(ToString::to_string).collect();
+        server.authority = Some(authority);
+        server.run();
+        server
+    }
+
+    fn write_certificates(&self) -> String {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).expect("a certificate").pem();
+        let authority = Issuer::new(params, key);
+        let server_key = KeyPair::generate().expect("a key");
+        let server = CertificateParams::new(vec!["localhost".to_owned()])
+            .and_then(|params| params.signed_by(&server_key, &authority))
+            .expect("a certificate");
+        let write = |name, text: &str| {
+            std::fs::write(self.folder().join(name), text).expect("a file");
+        };
+        write("authority.pem", &pem);
+        write("server.pem", &server.pem());
+        write("server.key", &server_key.serialize_pem());
+        pem
+    }
+
+    /// The certificate of the authority that vouches for it, in PEM; empty without TLS.
+    pub fn authority(&self) -> &str {
+        self.authority.as_deref().unwrap_or_default()
     }
 
     /// Starts a server that was stopped or killed, on the same port and in the same folder.
@@ -76,8 +127,13 @@ impl RedisServer {
 
     fn try_run(&mut self) -> bool {
         let mut command = Command::new("redis-server");
+        let plain = if self.authority.is_some() {
+            0
+        } else {
+            self.port
+        };
         command
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--port", &plain.to_string(), "--bind", "127.0.0.1"])
             .args(["--dir", &self.folder.path().display().to_string()])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
             .args(&self.args)
@@ -92,7 +148,7 @@ impl RedisServer {
         }
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(10) {
-            if answers(self.port) {
+            if answers(self.port, self.authority.is_some()) {
                 return true;
             }
             let child = self.child.as_mut().expect("it was spawned");
@@ -143,7 +199,10 @@ impl RedisServer {
 
     /// The address, as `AnyStore::connect` takes it.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        match self.authority {
+            Some(_) => format!("rediss://localhost:{}", self.port),
+            None => format!("redis://127.0.0.1:{}", self.port),
+        }
     }
 
     /// Runs a command with `redis-cli`, and returns what it prints.
@@ -222,6 +281,97 @@ impl RedisCluster {
     }
 }
 
+/// A primary, a replica of it, and three sentinels that watch both under the name `main`.
+pub struct RedisSentinels {
+    /// The servers; the first is the primary at the start.
+    pub servers: Vec<RedisServer>,
+    sentinels: Vec<(Child, u16, TempDir)>,
+}
+
+impl RedisSentinels {
+    /// A running group.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up.
+    pub fn start() -> Self {
+        let primary = RedisServer::start();
+        let port = primary.port();
+        let replica = RedisServer::start();
+        replica.cli(&["REPLICAOF", "127.0.0.1", &port.to_string()]);
+        wait("the replica follows", || {
+            replica.cli(&["ROLE"]).contains("connected")
+        });
+        let config = format!(
+            "sentinel monitor main 127.0.0.1 {port} 2\n\
+             sentinel down-after-milliseconds main 500\n\
+             sentinel failover-timeout main 3000\n"
+        );
+        let sentinels = (0..3).map(|_| sentinel(&config)).collect();
+        let group = Self {
+            servers: vec![primary, replica],
+            sentinels,
+        };
+        wait("the sentinels know each other", || {
+            group.sentinels.iter().all(|(_, port, _)| {
+                let told = cli(*port, &["SENTINEL", "MASTER", "main"]);
+                let told: Vec<_> = told.lines().collect();
+                let field = |name| {
+                    told.windows(2)
+                        .find(|pair| pair[0] == name)
+                        .map(|pair| pair[1])
+                };
+                field("num-other-sentinels") == Some("2") && field("num-slaves") == Some("1")
+            })
+        });
+        group
+    }
+
+    /// The address, as `AnyStore::connect` takes it.
+    pub fn url(&self) -> String {
+        let [(_, first, _), (_, second, _), (_, third, _)] = &self.sentinels[..] else {
+            unreachable!("three were started");
+        };
+        format!(
+            "redis-sentinel://127.0.0.1:{first}?node=127.0.0.1:{second}&node=127.0.0.1:{third}&service=main"
+        )
+    }
+}
+
+impl Drop for RedisSentinels {
+    fn drop(&mut self) {
+        for (sentinel, ..) in &mut self.sentinels {
+            let _ = sentinel.kill();
+            let _ = sentinel.wait();
+        }
+    }
+}
+
+fn sentinel(config: &str) -> (Child, u16, TempDir) {
+    let folder = TempDir::new().expect("a temporary folder");
+    let port = free_port();
+    let file = folder.path().join("sentinel.conf");
+    std::fs::write(&file, format!("port {port}\nbind 127.0.0.1\n{config}")).expect("a file");
+    let child = Command::new("redis-server")
+        .arg(&file)
+        .arg("--sentinel")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("redis-server");
+    wait("a sentinel answers", || answers(port, false));
+    (child, port, folder)
+}
+
+fn wait(what: &str, is_there: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_there() {
+        assert!(start.elapsed() < Duration::from_secs(30), "in vain: {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// A free loopback port.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -241,11 +391,14 @@ pub fn cli(port: u16, args: &[&str]) -> String {
 }
 
 /// Whether something that speaks Redis' protocol answers, if only with an error.
-fn answers(port: u16) -> bool {
+fn answers(port: u16, tls: bool) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
         return false;
     };
     let _ = stream.set_read_timeout(Some(Duration::from_millis(500)));
+    if tls {
+        return true;
+    }
     let mut first = [0];
     stream.write_all(b"PING\r\n").is_ok() && stream.read_exact(&mut first).is_ok()
 }

@@ -102,8 +102,11 @@ fn is_transient_code(code: &str) -> bool {
 }
 
 /// The first word of a server's error. Before Redis 7 the code of a command that failed inside a
-/// script stands behind a dash in the middle of an `ERR`.
+/// script stands behind a dash in the middle of an `ERR`; missing permissions there have no code.
 fn code(words: &str) -> &str {
+    if words.contains("The user executing the script can't") {
+        return "NOPERM";
+    }
     let first = |text: &str| text.split_whitespace().next().unwrap_or("").len();
     if let Some((_, inner)) = words.split_once(": -")
         && words.starts_with("ERR")

@@ -89,11 +89,13 @@ impl Drop for Turn {
 
 impl Inner {
     /// Takes note of the epoch that an answer carried, and heals the shard in the background when it
-    /// is missing or new: one task a shard, at most a few times a second.
-    pub(super) fn notice(self: &Arc<Self>, shard: Shard, epoch: Option<&[u8]>) {
+    /// is missing or new: one task a shard, at most a few times a second. Returns whether the shard
+    /// is the one to which this process has written everything it remembers; an answer that belongs
+    /// to another shard is caught here too.
+    pub(super) fn notice(self: &Arc<Self>, shard: Shard, epoch: Option<&[u8]>) -> bool {
         let whole = epoch.is_some_and(|epoch| self.healing.is_healed(shard, epoch));
         if whole || !self.healing.begin(shard) {
-            return;
+            return whole;
         }
         let turn = Turn {
             inner: Arc::clone(self),
@@ -104,6 +106,7 @@ impl Inner {
                 tracing::debug!(%error, %shard, "a shard could not be healed yet");
             }
         });
+        false
     }
 
     /// Looks after all shards: gives an epoch to those without, and puts back what they lack.

@@ -50,13 +50,13 @@ impl Inner {
             Err(_) if own.highest() == Some(Cutoff::Forever) => return Ok(own),
             Err(error) => return Err(error),
         };
-        self.notice(query.shard, answer.epoch.as_deref());
+        let whole = self.notice(query.shard, answer.epoch.as_deref());
         let known = if own.highest() > answer.found.highest() {
             own
         } else {
             answer.found
         };
-        if answer.epoch.is_none() || answer.healing {
+        if !whole || answer.healing {
             return Err(StoreError::ShardLost {
                 store: self.name.clone(),
                 shard: query.shard,

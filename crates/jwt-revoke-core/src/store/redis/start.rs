@@ -67,6 +67,7 @@ pub(super) fn connect_lazily(store: RedisStore) -> RedisStore {
 /// shards that lost their data even while nobody asks.
 fn watch(store: Weak<Inner>) {
     tokio::spawn(async move {
+        let mut told = String::new();
         loop {
             let pause = match store.upgrade() {
                 None => return,
@@ -79,10 +80,12 @@ fn watch(store: Weak<Inner>) {
                 Some(inner) => match inner.start().await {
                     Ok(()) => Duration::ZERO,
                     Err(error) => {
-                        tracing::warn!(
-                            error = &error as &(dyn std::error::Error + 'static),
-                            "the store is not ready"
-                        );
+                        // Said once, not with every attempt.
+                        let reason = inner.cannot_open(error).to_string();
+                        if reason != told {
+                            tracing::warn!("the store is not ready: {reason}");
+                            told = reason;
+                        }
                         RETRY * 4
                     }
                 },

@@ -1,5 +1,10 @@
 //! What can happen to a store in Redis, with real servers.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of tests are tests, and fail like them"
+)]
+
 use std::{
     sync::{
         Arc, Mutex,

@@ -659,6 +659,30 @@ async fn r4_what_this_process_revoked_stays_dead_while_the_server_is_away() {
 }
 
 #[tokio::test]
+async fn r4_a_write_that_a_failover_lost_is_put_back_after_it() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let store = connect(&format!("redis://127.0.0.1:{}", proxy.port())).await;
+    let revocation = jti("a", 1);
+    store
+        .revoke(std::slice::from_ref(&revocation))
+        .await
+        .unwrap();
+    // The new primary has the epoch and everything else, but not the last write.
+    server.cli(&["DEL", &deny_key(&server, &revocation.digest)]);
+    proxy.set(Fault::Reset);
+    until("the connection is lost", || async {
+        store.now(shard(1)).await.is_err()
+    })
+    .await;
+    proxy.set(Fault::None);
+    until("the entry is back", || async {
+        !deny_key(&server, &revocation.digest).is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn r4_a_new_database_waits_for_the_healing_time_once() {
     let server = RedisServer::start();
     let lazily = builder(&server.url())
@@ -1040,6 +1064,44 @@ async fn r8_a_cluster_holds_all_shards_on_its_nodes() {
         let shards = node.cli(&["KEYS", "*:meta"]).lines().count();
         assert!((5..=6).contains(&shards), "{shards}");
     }
+}
+
+#[tokio::test]
+async fn r8_slots_that_move_to_another_node_are_followed() {
+    let cluster = RedisCluster::start(3);
+    let store = connect(&cluster.url()).await;
+    let revocation = jti("a", 0);
+    store
+        .revoke(std::slice::from_ref(&revocation))
+        .await
+        .unwrap();
+    // The first sixteenth of the slots lies on the first node.
+    let (from, to) = (&cluster.nodes[0], &cluster.nodes[2]);
+    let slot = from.cli(&["CLUSTER", "KEYSLOT", "jr:{04s}:meta"]);
+    let (from_id, to_id) = (from.cli(&["CLUSTER", "MYID"]), to.cli(&["CLUSTER", "MYID"]));
+    to.cli(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
+    from.cli(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
+    let keys = from.cli(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
+    let port = to.port().to_string();
+    let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+    migrate.extend(keys.lines());
+    assert_eq!(from.cli(&migrate), "OK");
+    for node in [to, from, &cluster.nodes[1]] {
+        assert_eq!(
+            node.cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]),
+            "OK"
+        );
+    }
+    until("the move is followed", || async {
+        match look(&connect(&cluster.url()).await, 0, revocation.digest).await {
+            Ok(found) => found.highest() == Some(Cutoff::Forever),
+            Err(_) => false,
+        }
+    })
+    .await;
+    until_known(&store, 0, jti("b", 0).digest).await;
+    store.revoke(&[jti("b", 0)]).await.unwrap();
+    assert_ne!(deny_key(to, &jti("b", 0).digest), "");
 }
 
 #[tokio::test]

@@ -3,7 +3,13 @@
 //! What fred does by default and must not do here: it waits for ever for an answer, sends a command
 //! up to three times, queues without bound, and gives up for good on some errors of a connection.
 
-use std::{sync::Mutex, sync::PoisonError, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use fred::{
     clients::Client,
@@ -30,6 +36,7 @@ pub(super) struct Link {
     /// Dropped with the link, which ends the task that drives it.
     _open: oneshot::Sender<()>,
     demoted: Mutex<Option<tokio::time::Instant>>,
+    connects: Arc<AtomicU64>,
 }
 
 /// What a link is for.
@@ -87,7 +94,8 @@ impl Link {
         let client = builder.build().map_err(|error| error.to_string())?;
         let (report, state) = watch::channel(LinkState::Connecting);
         let (open, closed) = oneshot::channel();
-        tokio::spawn(drive(client.clone(), report, closed));
+        let connects = Arc::new(AtomicU64::new(0));
+        tokio::spawn(drive(client.clone(), report, Arc::clone(&connects), closed));
         Ok(Self {
             client,
             state,
@@ -95,6 +103,7 @@ impl Link {
             attempts: options.attempts,
             _open: open,
             demoted: Mutex::new(None),
+            connects,
         })
     }
 
@@ -109,6 +118,11 @@ impl Link {
             Ok(_) => Ok(()),
             Err(_) => Err(Failure::Unreachable("the client has ended".to_owned())),
         }
+    }
+
+    /// How many connections were made so far: when it rises, it may be to another server.
+    pub(super) fn connects(&self) -> u64 {
+        self.connects.load(Ordering::Acquire)
     }
 
     /// Sends a command to the primary of `slot`, within the link's bound.
@@ -199,6 +213,7 @@ impl Link {
 async fn drive(
     client: Client,
     report: watch::Sender<LinkState>,
+    count: Arc<AtomicU64>,
     mut closed: oneshot::Receiver<()>,
 ) {
     let mut errors = client.error_rx();
@@ -217,6 +232,7 @@ async fn drive(
                 _ = &mut task => break,
                 connect = connects.recv() => match connect {
                     Ok(_) | Err(RecvError::Lagged(_)) => {
+                        count.fetch_add(1, Ordering::Release);
                         report.send_replace(LinkState::Up);
                     }
                     Err(RecvError::Closed) => break,

@@ -1,7 +1,10 @@
 //! Putting back what a shard has lost.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,6 +31,8 @@ pub(super) struct Healing {
     /// When healing of a shard was last begun, and whether it still runs.
     running: Mutex<[Option<(Instant, bool)>; SHARDS as usize]>,
     required: Mutex<Option<Horizons>>,
+    /// How many connections there had been when everything was put back last.
+    connects: AtomicU64,
 }
 
 impl Healing {
@@ -110,9 +115,25 @@ impl Inner {
     }
 
     /// Looks after all shards: gives an epoch to those without, and puts back what they lack.
+    ///
+    /// After a failover the epoch is the same, and the last writes may be missing. It cannot happen
+    /// without a new connection, so then everything is put back too; what is there is left alone.
     pub(super) async fn heal_all(self: &Arc<Self>) -> Result<(), StoreError> {
-        let healing = Shard::all().map(|shard| self.heal(shard));
-        join_all(healing).await.into_iter().collect()
+        let connects = self.writes.connects();
+        let moved = self.healing.connects.load(Ordering::Acquire) != connects;
+        let healing = Shard::all().map(|shard| async move {
+            self.heal(shard).await?;
+            if moved {
+                self.put_back_all(shard).await?;
+            }
+            Ok(())
+        });
+        join_all(healing)
+            .await
+            .into_iter()
+            .collect::<Result<(), StoreError>>()?;
+        self.healing.connects.store(connects, Ordering::Release);
+        Ok(())
     }
 
     /// Gives a shard an epoch if it has none, and puts back what this process remembers of it, with
@@ -122,19 +143,25 @@ impl Inner {
         if self.healing.is_healed(shard, &state.epoch) {
             return Ok(());
         }
-        let entries = self.memory.of_shard(shard, std::time::Instant::now());
-        for chunk in entries.chunks(CHUNK) {
-            self.put_back(shard, chunk).await?;
-            sleep(BREATH).await;
-        }
-        if state.created || !entries.is_empty() {
+        let entries = self.put_back_all(shard).await?;
+        if state.created || entries > 0 {
             tracing::warn!(
-                store = %self.name, %shard, entries = entries.len(),
+                store = %self.name, %shard, entries,
                 "a shard is new or has lost its data; put back what this process wrote"
             );
         }
         self.healing.set_healed(shard, state.epoch);
         Ok(())
+    }
+
+    /// Returns how many there were.
+    async fn put_back_all(&self, shard: Shard) -> Result<usize, StoreError> {
+        let entries = self.memory.of_shard(shard, std::time::Instant::now());
+        for chunk in entries.chunks(CHUNK) {
+            self.put_back(shard, chunk).await?;
+            sleep(BREATH).await;
+        }
+        Ok(entries.len())
     }
 
     async fn put_back(

@@ -549,6 +549,43 @@ async fn r3_credentials_that_are_refused_end_connecting_and_are_never_shown() {
 }
 
 #[tokio::test]
+async fn r3_a_server_that_is_loading_is_unknown_until_it_has_its_data() {
+    let mut server = RedisServer::start_with(&[
+        "--key-load-delay",
+        "1000",
+        "--loading-process-events-interval-bytes",
+        "1024",
+    ]);
+    let (writer, reader) = (connect(&server.url()).await, connect(&server.url()).await);
+    let revocation = jti("a", 1);
+    writer
+        .revoke(std::slice::from_ref(&revocation))
+        .await
+        .unwrap();
+    drop(writer);
+    let fill = "for i = 1, 2000 do redis.call('SET', 'k' .. i, string.rep('x', 100)) end";
+    server.cli(&["EVAL", fill, "0"]);
+    server.cli(&["SAVE"]);
+    server.kill();
+    server.run();
+    let loading = AtomicBool::new(false);
+    until("it has loaded", || async {
+        let answer = look(&reader, 1, revocation.digest).await;
+        loading.fetch_or(answer.is_err(), Ordering::Relaxed);
+        answer.is_ok_and(|found| {
+            assert_eq!(
+                found.highest(),
+                Some(Cutoff::Forever),
+                "a revoked token revived"
+            );
+            true
+        })
+    })
+    .await;
+    assert!(loading.into_inner(), "it was never seen loading");
+}
+
+#[tokio::test]
 async fn r3_what_is_no_entry_of_ours_is_unknown() {
     let server = RedisServer::start();
     let (store, other) = (connect(&server.url()).await, connect(&server.url()).await);
@@ -1156,6 +1193,28 @@ async fn r8_a_failover_of_the_sentinels_is_followed() {
         .unwrap();
     assert_eq!(found.highest(), Some(Cutoff::Forever));
     assert_ne!(deny_key(&group.servers[1], &jti("b", 1).digest), "");
+}
+
+#[tokio::test]
+async fn r8_a_primary_that_was_demoted_under_an_open_connection_is_left() {
+    let server = RedisServer::start();
+    let store = connect(&server.url()).await;
+    let connections = || {
+        let list = server.cli(&["CLIENT", "LIST"]);
+        let ids = list
+            .lines()
+            .filter(|line| !line.contains("redis-cli") && !line.contains("cmd=client"));
+        ids.filter_map(|line| Some(line.split_once(' ')?.0.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let before = connections();
+    server.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    assert!(store.revoke(&[jti("a", 1)]).await.is_err());
+    until("it looks for the primary", || async {
+        let now = connections();
+        now.len() == before.len() && now != before
+    })
+    .await;
 }
 
 // TLS.

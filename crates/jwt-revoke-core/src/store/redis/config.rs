@@ -60,7 +60,8 @@ impl RedisBuilder {
     }
 
     /// The prefix of all keys; default [`KEY_PREFIX`](defaults::KEY_PREFIX). Deployments with
-    /// different prefixes share a server without seeing each other.
+    /// different prefixes share a server without seeing each other. 1 to 64 printable ASCII
+    /// characters, no braces: connecting with another one is an error.
     pub fn with_prefix(mut self, prefix: &str) -> Self {
         self.settings.prefix = prefix.to_owned();
         self

@@ -33,9 +33,9 @@ use crate::{extension::Passed, service::RevocationService, source::Source};
 /// CorsLayer -> RevocationLayer -> RequireScopeLayer -> handlers
 /// ```
 ///
-/// In axum prefer [`Router::route_layer`](https://docs.rs/axum/0.8/axum/struct.Router.html#method.route_layer),
-/// or add routes that need no token after `.layer(..)`: `layer` also covers the fallback, which
-/// answers unknown paths.
+/// In axum prefer [`Router::route_layer`](https://docs.rs/axum/0.8/axum/struct.Router.html#method.route_layer)
+/// and add routes that need no token after it. `Router::layer` also covers the fallback, and with it
+/// every unknown path of the router that this one is merged into or that is nested here: 401 for 404.
 ///
 /// # Layers in layers
 ///

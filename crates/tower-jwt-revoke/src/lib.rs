@@ -27,7 +27,7 @@
 //! let guard = Guard::new(issuer.verifier(), EmbeddedStore::in_memory());
 //! let app: Router = Router::new()
 //!     .route("/me", get(me))
-//!     .layer(RevocationLayer::new(guard.clone()));
+//!     .route_layer(RevocationLayer::new(guard.clone()));
 //!
 //! let alice = issuer.issue(&guard, "alice", &Grant::new()).await?;
 //! let request = || {

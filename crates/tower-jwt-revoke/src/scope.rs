@@ -19,10 +19,14 @@ use crate::{MissingAccess, extension::Standing, future::ResponseFuture, response
 /// layer, is answered 401.
 ///
 /// ```
-/// use jwt_revoke_core::token::Scope;
-/// use tower_jwt_revoke::RequireScopeLayer;
+/// use jwt_revoke_core::{Guard, token::Scope};
+/// use tower_jwt_revoke::{RequireScopeLayer, RevocationLayer};
 ///
-/// let admins_only = RequireScopeLayer::new(Scope::parse("admin").unwrap());
+/// fn admins_only(guard: Guard) -> (RevocationLayer, RequireScopeLayer) {
+///     let scope = Scope::parse("admin").unwrap();
+///     // Of a tuple of layers, the first is outside.
+///     (RevocationLayer::new(guard), RequireScopeLayer::new(scope))
+/// }
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a layer protects nothing until it is added to a service"]

@@ -13,8 +13,8 @@ use crate::RevocationLayer;
 /// | --- | --- | --- |
 /// | `POST /logout` | access token | 204: its session is over; 503: it may not be, try again |
 ///
-/// They check their own tokens: mount them *after* `.layer(..)`, so that no token is asked for
-/// twice, and unknown paths below them are not answered 401.
+/// They check their own tokens: mount them *after* the layer, which is a `route_layer` so that
+/// unknown paths are answered 404 and not 401.
 ///
 /// ```
 /// # use axum::{Router, routing::get};
@@ -23,7 +23,7 @@ use crate::RevocationLayer;
 /// # fn example(guard: jwt_revoke_core::Guard) -> Router {
 /// Router::new()
 ///     .route("/me", get(me))
-///     .layer(RevocationLayer::new(guard.clone()))
+///     .route_layer(RevocationLayer::new(guard.clone()))
 ///     .nest("/auth", routes(guard))
 /// # }
 /// ```
@@ -36,9 +36,9 @@ pub fn routes<S: Clone + Send + Sync + 'static>(guard: Guard) -> Router<S> {
 /// Revocations go to the guard of the layer.
 pub fn routes_behind<S: Clone + Send + Sync + 'static>(layer: RevocationLayer) -> Router<S> {
     let guard = layer.guard().clone();
+    // At the method: around the path or the router, the layer would answer 401 to other methods
+    // (a preflight among them) and to unknown paths.
     Router::new()
-        .route("/logout", post(logout::logout))
-        // Not `layer`, which would also answer unknown paths, with 401.
-        .route_layer(layer)
+        .route("/logout", post(logout::logout).route_layer(layer))
         .with_state(guard)
 }

@@ -1,0 +1,176 @@
+//! HTTP/1.1 by hand, so that requests can be malformed and responses are seen as they are.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// No server may keep a client longer: beyond it, a test fails as "hung".
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A request as bytes.
+#[derive(Clone)]
+pub struct RawRequest(Vec<u8>);
+
+impl RawRequest {
+    /// `GET` of a path.
+    pub fn get(path: &str) -> Self {
+        Self::new("GET", path)
+    }
+
+    /// `POST` of a path, without a body.
+    pub fn post(path: &str) -> Self {
+        Self::new("POST", path).header("content-length", "0")
+    }
+
+    /// A request line and a `Host`.
+    pub fn new(method: &str, path: &str) -> Self {
+        Self(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n").into_bytes())
+    }
+
+    /// One more header field, whatever its bytes.
+    pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        for part in [name.as_ref(), b": ", value.as_ref(), b"\r\n"] {
+            self.0.extend_from_slice(part);
+        }
+        self
+    }
+
+    /// `Authorization: Bearer ..`.
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("Authorization", format!("Bearer {token}"))
+    }
+
+    /// Sends it, and reads the response to its end.
+    pub async fn send(self, to: SocketAddr) -> RawResponse {
+        let request = self.header("Connection", "close");
+        let mut connection = RawConnection::open(to).await;
+        let (mut reader, mut writer) = connection.stream.split();
+        let exchange = async {
+            let mut received = Vec::new();
+            let head = [&request.0[..], b"\r\n"].concat();
+            // A server that has read enough answers and closes: what it did not read is no error.
+            let _ = tokio::join!(writer.write_all(&head), reader.read_to_end(&mut received));
+            received
+        };
+        let received = timeout(PATIENCE, exchange).await.expect("the server hung");
+        RawResponse::parse(&received)
+    }
+
+    /// Sends the head alone, and leaves the connection open.
+    pub async fn begin(self, to: SocketAddr) -> RawConnection {
+        let mut connection = RawConnection::open(to).await;
+        connection.write(&[&self.0[..], b"\r\n"].concat()).await;
+        connection
+    }
+}
+
+/// An exchange under way.
+pub struct RawConnection {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl RawConnection {
+    async fn open(to: SocketAddr) -> Self {
+        let stream = TcpStream::connect(to).await.expect("the server listens");
+        let received = Vec::new();
+        Self { stream, received }
+    }
+
+    /// Sends more.
+    pub async fn write(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.expect("it reads on");
+    }
+
+    /// Sends more, as a chunk (RFC 9112 §7.1); an empty one is the last.
+    pub async fn write_chunk(&mut self, bytes: &[u8]) {
+        let head = format!("{:x}\r\n", bytes.len());
+        self.write(&[head.as_bytes(), bytes, b"\r\n"].concat())
+            .await;
+    }
+
+    /// Reads until `needle` has come, and returns all that was received up to now.
+    pub async fn read_until(&mut self, needle: &str) -> String {
+        while !contains(&self.received, needle.as_bytes()) {
+            let mut buffer = [0; 4096];
+            let read = timeout(PATIENCE, self.stream.read(&mut buffer)).await;
+            let read = read.expect("the server hung").expect("it sends on");
+            let so_far = String::from_utf8_lossy(&self.received);
+            assert_ne!(read, 0, "ended before {needle:?}: {so_far}");
+            self.received.extend_from_slice(&buffer[..read]);
+        }
+        String::from_utf8_lossy(&self.received).into_owned()
+    }
+}
+
+/// A response, taken apart.
+#[derive(Clone, Debug)]
+pub struct RawResponse {
+    /// The status code.
+    pub status: u16,
+    /// Header names in lower case, and values.
+    pub headers: Vec<(String, String)>,
+    /// The body, chunks put together.
+    pub body: String,
+}
+
+impl RawResponse {
+    /// The value of a header that must not be there twice.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|(own, _)| own == name);
+        let value = values.next().map(|(_, value)| value.as_str());
+        assert!(values.next().is_none(), "two {name} headers");
+        value
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    fn parse(received: &[u8]) -> Self {
+        let text = String::from_utf8(received.to_vec()).expect("UTF-8");
+        let (head, rest) = text
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("no response: {text:?}"));
+        let mut lines = head.split("\r\n");
+        let status = lines.next().and_then(|line| line.split(' ').nth(1));
+        let headers: Vec<_> = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        let chunked = headers.contains(&("transfer-encoding".into(), "chunked".into()));
+        Self {
+            status: status
+                .and_then(|status| status.parse().ok())
+                .expect("a status"),
+            headers,
+            body: if chunked {
+                unchunk(rest)
+            } else {
+                rest.to_owned()
+            },
+        }
+    }
+}
+
+fn unchunk(mut rest: &str) -> String {
+    let mut body = String::new();
+    while let Some((size, more)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).expect("the size of a chunk");
+        let (chunk, more) = more.split_at(size);
+        body.push_str(chunk);
+        rest = more.strip_prefix("\r\n").expect("the end of a chunk");
+    }
+    body
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack
+        .windows(needle.len())
+        .any(|window| window == needle)
+}

@@ -1,5 +1,7 @@
 //! A store that does what a test tells it to: answer, fail, or keep its callers waiting.
 
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
 use std::{
     collections::HashMap,
     sync::{

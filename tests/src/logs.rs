@@ -1,5 +1,7 @@
 //! All that the process logs, at every level.
 
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
 use std::{
     io,
     sync::{Mutex, Once},

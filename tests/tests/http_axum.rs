@@ -1,5 +1,7 @@
 //! The suite of all adapters, over axum.
 
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
 use std::{borrow::Cow, convert::Infallible, future::IntoFuture as _};
 
 use axum::{

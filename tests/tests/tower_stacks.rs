@@ -1,5 +1,7 @@
 //! The tower layer in stacks of all kinds: bare tower, hyper, axum's routers, `ServiceBuilder`.
 
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
 use std::{
     convert::Infallible,
     future::{self, Future as _},

@@ -2,7 +2,7 @@
 //!
 //! [`RevocationLayer`] asks a [`Guard`](jwt_revoke_core::Guard) about the token of each request. One
 //! that is forged, expired or revoked never reaches the service inside; the others bring an
-//! [`Access`](jwt_revoke_core::Access) along, which handlers receive as [`AuthUser`].
+//! [`Access`](jwt_revoke_core::Access) along, which handlers receive as `AuthUser`.
 //!
 //! ```
 //! use axum::{Router, body::Body, http::{Request, StatusCode}, routing::get};

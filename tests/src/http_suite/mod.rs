@@ -34,6 +34,7 @@
 //! | `POST /auth/logout` | the companion routes, nested at `/auth` | |
 
 #![allow(missing_docs, reason = "a check has its claim for a name")]
+#![allow(clippy::unwrap_used, reason = "this is test code")]
 
 mod fixture;
 mod layers;

@@ -18,7 +18,7 @@ fn verify(c: &mut Criterion) {
             b.iter(|| case.verifier.verify(black_box(&case.token)));
         });
         group.bench_function(BenchmarkId::new("jsonwebtoken", &name), |b| {
-            b.iter(|| case.decode())
+            b.iter(|| case.decode());
         });
     }
     group.finish();

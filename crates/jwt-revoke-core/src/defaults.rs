@@ -56,8 +56,9 @@ pub const MAX_JWKS_BYTES: usize = 256 * 1024;
 /// The most keys that a token without a `kid` is tried against.
 pub const MAX_KEYS_TRIED: usize = 4;
 
-/// How far ahead of this host's clock a token of our own may have been born: by the store's clock.
-pub const MAX_BORN_AHEAD: Duration = Duration::from_secs(5);
+/// How far ahead of this host's clock the clock of an issuer or a store may be: a token must work the
+/// moment it is issued. Beyond, `iat` and the birth of a session are in the future.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(5);
 
 /// The bits of an RSA key that is generated.
 pub const RSA_BITS: usize = 2048;

@@ -377,26 +377,18 @@ fn t5_claims_that_are_not_one_plain_object_are_refused() {
 }
 
 #[test]
-fn t5_a_token_of_the_future_is_refused_and_leeway_is_all_it_gets() {
+fn t5_a_token_of_the_future_is_refused_beyond_leeway_and_the_skew_of_clocks() {
     let verifier = verifier(&secret_key());
     let lenient = verifier.clone().with_leeway(Duration::from_secs(10));
-    for (name, reason) in [
-        ("nbf", VerifyError::NotYetValid),
-        ("iat", VerifyError::IssuedInFuture),
+    for (name, skew, reason) in [
+        ("nbf", 0, VerifyError::NotYetValid),
+        ("iat", 5, VerifyError::IssuedInFuture),
     ] {
-        assert_eq!(refusal(&verifier, &claims_with(json!({name: NOW}))), None);
-        assert_eq!(
-            refusal(&verifier, &claims_with(json!({name: NOW + 1}))),
-            Some(reason.clone())
-        );
-        assert_eq!(
-            refusal(&lenient, &claims_with(json!({name: NOW + 10}))),
-            None
-        );
-        assert_eq!(
-            refusal(&lenient, &claims_with(json!({name: NOW + 11}))),
-            Some(reason)
-        );
+        let with = |ahead: u64| claims_with(json!({name: NOW + ahead}));
+        assert_eq!(refusal(&verifier, &with(skew)), None);
+        assert_eq!(refusal(&verifier, &with(skew + 1)), Some(reason.clone()));
+        assert_eq!(refusal(&lenient, &with(skew + 10)), None);
+        assert_eq!(refusal(&lenient, &with(skew + 11)), Some(reason));
     }
     // However much is asked for, it is minutes.
     let greedy = verifier.with_leeway(Duration::MAX);
@@ -466,11 +458,14 @@ fn t6_a_token_that_lives_too_long_is_refused() {
         |iat: u64, exp: u64| refusal(&verifier, &claims_with(json!({"iat": iat, "exp": exp})));
     assert_eq!(lives(NOW, NOW + day), None);
     assert_eq!(lives(NOW, NOW + day + 1), Some(VerifyError::LivesTooLong));
+    // An issuer whose clock is ahead by the skew that is allowed, and by more.
+    assert_eq!(lives(NOW + 5, NOW + 5 + day), None);
+    assert_eq!(lives(NOW + 6, NOW + 7), Some(VerifyError::IssuedInFuture));
     // Made long ago to live for long: what is left of its life does not matter.
     assert_eq!(lives(NOW - day, NOW + 1), Some(VerifyError::LivesTooLong));
     let undated = verifier.clone().allow_missing_issued_at();
     let mut claims = claims_without("iat");
-    claims["exp"] = (NOW + day + 1).into();
+    claims["exp"] = (NOW + day + 5 + 1).into();
     assert_eq!(refusal(&undated, &claims), Some(VerifyError::LivesTooLong));
     let short = verifier.with_max_lifetime(Duration::from_secs(60));
     assert_eq!(

@@ -109,10 +109,10 @@ impl Issuer {
         if subject.as_str().is_empty() {
             return Err(IssueError::EmptySubject);
         }
-        let (at, opened_at) = self.opening(guard, &subject, grant).await?;
+        let opened_at = self.opening(guard, &subject, grant).await?;
         let session = SessionId::opened_at(opened_at);
         let jti = Jti::made_at(opened_at);
-        let issued_at = at.whole_seconds();
+        let issued_at = opened_at.whole_seconds();
         let expires_at = issued_at + self.0.lifetime.as_secs();
         let claims = AccessClaims {
             iss: &self.0.issuer,
@@ -151,33 +151,34 @@ impl Issuer {
         &self.0.key
     }
 
-    /// The store's instant, and the first at or after it that no cutoff covers.
+    /// The store's instant, once it is past every cutoff that could cover the session. A session is
+    /// never dated ahead: a cutoff of the next moment would not cover it.
     async fn opening(
         &self,
         guard: &Guard,
         subject: &Subject,
         grant: &Grant,
-    ) -> Result<(Timestamp, Timestamp), IssueError> {
+    ) -> Result<Timestamp, IssueError> {
         guard.require().await?;
         let shard = Shard::of_subject(&self.0.issuer, subject);
-        let now = guard.store().now(shard).await?;
         let (dimensions, digests) = self.digests(guard, subject, grant);
         let query = Lookup::new(shard, &digests);
-        let found = match guard.store().lookup_now(&query) {
-            Some(found) => found?,
-            None => guard.store().lookup(&query).await?,
-        };
-        match found.highest() {
-            None => Ok((now, now)),
-            Some(Cutoff::At(cutoff)) => Ok((
-                now,
-                now.max(cutoff.saturating_add(Duration::from_millis(1))),
-            )),
-            Some(Cutoff::Forever) => {
-                let index = found.covering(now).unwrap_or_default();
-                Err(IssueError::Revoked(dimensions[index].clone()))
+        for _ in 0..OPENINGS {
+            let now = guard.store().now(shard).await?;
+            let found = match guard.store().lookup_now(&query) {
+                Some(found) => found?,
+                None => guard.store().lookup(&query).await?,
+            };
+            match found.highest() {
+                Some(Cutoff::Forever) => {
+                    let index = found.covering(now).unwrap_or_default();
+                    return Err(IssueError::Revoked(dimensions[index].clone()));
+                }
+                Some(cutoff) if cutoff.covers(now) => {} // Of this very moment, or ahead.
+                _ => return Ok(now),
             }
         }
+        Err(IssueError::CutoffAhead)
     }
 
     /// What can cover a session that does not exist yet.
@@ -360,6 +361,10 @@ pub enum IssueError {
     /// The signing key, or a value of the grant, is revoked for ever.
     #[error("the {0} of the new session is revoked")]
     Revoked(Dimension),
+    /// A cutoff that would cover the session lies ahead of the store's clock. Try again when it is
+    /// past, in at most [`MAX_CUTOFF_AHEAD`](defaults::MAX_CUTOFF_AHEAD).
+    #[error("a cutoff that would cover the session lies ahead")]
+    CutoffAhead,
     /// The subject is empty.
     #[error("the subject is empty")]
     EmptySubject,
@@ -403,3 +408,6 @@ const RESERVED: [&str; 13] = [
     "gen",
     "ext",
 ];
+
+/// How often the clock is read until it is past a cutoff of the same moment.
+const OPENINGS: usize = 8;

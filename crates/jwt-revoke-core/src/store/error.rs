@@ -60,6 +60,15 @@ pub enum StoreError {
         /// lost. One that they do not cover is unknown.
         known: Cutoffs,
     },
+    /// The question could not be answered as a whole; what is known all the same holds.
+    #[error("{source}")]
+    Partial {
+        /// What this process knows by itself: a token that these cutoffs cover is revoked. One that
+        /// they do not cover is unknown.
+        known: Cutoffs,
+        /// Why the rest is not known.
+        source: Box<StoreError>,
+    },
     /// The store holds another layout than this version of the crate reads.
     #[error("{store} has layout {found:?}, this version reads {expected:?}: {mend}")]
     Layout {
@@ -139,8 +148,19 @@ impl StoreError {
     /// cutoffs are never lowered.
     pub fn known(&self) -> Cutoffs {
         match self {
-            Self::ShardLost { known, .. } => *known,
+            Self::ShardLost { known, .. } | Self::Partial { known, .. } => *known,
             _ => Cutoffs::NONE,
+        }
+    }
+
+    /// The same error, with what is known all the same.
+    pub(crate) fn knowing(self, known: Cutoffs) -> Self {
+        if known == Cutoffs::NONE {
+            return self;
+        }
+        Self::Partial {
+            known,
+            source: Box::new(self),
         }
     }
 }

@@ -161,11 +161,14 @@ impl Rules {
         {
             return Err(VerifyError::NotYetValid);
         }
-        if claims.issued_at.is_some_and(|issued_at| issued_at > soon) {
+        // Hosts differ by a little, and a token must work the moment it is issued. The margin in
+        // every horizon is far larger.
+        let ahead = soon.saturating_add(defaults::CLOCK_SKEW);
+        if claims.issued_at.is_some_and(|issued_at| issued_at > ahead) {
             return Err(VerifyError::IssuedInFuture);
         }
         let too_long = |from: Timestamp| expires_at > from.saturating_add(self.max_lifetime);
-        if too_long(soon) || claims.issued_at.is_some_and(too_long) {
+        if too_long(ahead) || claims.issued_at.is_some_and(too_long) {
             return Err(VerifyError::LivesTooLong);
         }
         Ok(())
@@ -182,7 +185,7 @@ impl Rules {
                     (None, None) => None,
                 };
                 let birth = birth.ok_or(VerifyError::UnknownBirth)?;
-                let ahead = self.leeway + defaults::MAX_BORN_AHEAD;
+                let ahead = self.leeway + defaults::CLOCK_SKEW;
                 if birth > now.saturating_add(ahead) {
                     return Err(VerifyError::BornInFuture);
                 }

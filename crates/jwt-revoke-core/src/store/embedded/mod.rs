@@ -180,7 +180,10 @@ impl EmbeddedStore {
             return Ok(found);
         }
         // Whatever else was found may not cover the token, and would then say "not revoked".
-        self.shared.working().map(|()| found)
+        match self.shared.working() {
+            Ok(()) => Ok(found),
+            Err(error) => Err(error.knowing(found)),
+        }
     }
 }
 

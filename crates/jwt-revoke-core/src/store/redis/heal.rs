@@ -144,11 +144,13 @@ impl Inner {
             return Ok(());
         }
         let entries = self.put_back_all(shard).await?;
-        if state.created || entries > 0 {
+        if entries > 0 {
             tracing::warn!(
                 store = %self.name, %shard, entries,
-                "a shard is new or has lost its data; put back what this process wrote"
+                "a shard had lost entries; put back what this process wrote"
             );
+        } else if state.created {
+            tracing::debug!(store = %self.name, %shard, "made a shard: it is new, or lost its data");
         }
         self.healing.set_healed(shard, state.epoch);
         Ok(())

@@ -48,7 +48,8 @@ impl Inner {
             Ok(answer) => answer,
             // What covers every token needs nobody's confirmation.
             Err(_) if own.highest() == Some(Cutoff::Forever) => return Ok(own),
-            Err(error) => return Err(error),
+            // The rest may or may not cover this one, which is the guard's to decide.
+            Err(error) => return Err(error.knowing(own)),
         };
         let whole = self.notice(query.shard, answer.epoch.as_deref());
         let known = if own.highest() > answer.found.highest() {

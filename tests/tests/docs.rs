@@ -1,5 +1,7 @@
 //! The documents keep up with the code.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Names such as `t4_a_token_of_another_kind_is_refused`, wherever `before` stands in front.

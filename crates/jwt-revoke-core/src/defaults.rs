@@ -121,3 +121,9 @@ pub const MAX_OWN_CLAIMS_BYTES: usize = 1024;
 
 /// The `client_id` in tokens of a login without an OAuth client: the application itself.
 pub const CLIENT_ID: &str = "first-party";
+
+/// How long after it was spent a refresh token still gets its successor, once more.
+pub const GRACE: Duration = Duration::from_secs(30);
+
+/// How long a refresh token lives, and with it a session that is not used.
+pub const REFRESH_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);

@@ -1,0 +1,94 @@
+//! What a store keeps of a session.
+
+use std::fmt;
+
+use crate::{
+    clock::Timestamp,
+    token::{ClientId, Jti, Subject},
+};
+
+/// How many of the latest spends a record remembers.
+pub const SPENDS: usize = 4;
+
+/// What a store keeps of a session, whatever the number of its rotations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Record {
+    /// Whose session it is.
+    pub subject: Subject,
+    /// The OAuth client it was opened for.
+    pub client: ClientId,
+    /// What the application calls the device, for its owner to recognise.
+    pub device: Option<Box<str>>,
+    /// When it was opened: the instant in its `sid`.
+    pub opened_at: Timestamp,
+    /// When it last brought forth tokens.
+    pub last_used_at: Timestamp,
+    /// When it ends unless it is used before.
+    pub idle_deadline: Timestamp,
+    /// When it ends in any case.
+    pub absolute_deadline: Timestamp,
+    /// The one live pair.
+    pub current: Identity,
+    /// The `jti` of the refresh token before the live one.
+    pub previous: Option<Jti>,
+    /// When the latest generations were spent, the latest first; the epoch where there was none.
+    pub spent_at: [Timestamp; SPENDS],
+    /// The attempt that last changed the record.
+    pub attempt: Option<AttemptId>,
+    /// Whether that attempt recovered a lost write.
+    pub recovered: bool,
+    /// When the user's privileges last changed: retries from before get no successor.
+    pub privileges_changed_at: Timestamp,
+}
+
+/// The identity of a pair of tokens: what makes two answers "the same successor", whatever the bytes
+/// of their signatures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// From 1, one more with each rotation.
+    pub generation: u64,
+    /// The refresh token's `jti`.
+    pub refresh: Jti,
+    /// The access token's `jti`.
+    pub access: Jti,
+    /// `iat` of both, a whole second.
+    pub issued_at: Timestamp,
+    /// `exp` of the refresh token, a whole second.
+    pub refresh_expires_at: Timestamp,
+    /// `exp` of the access token, a whole second.
+    pub access_expires_at: Timestamp,
+}
+
+/// One attempt of a caller, repeated under the same name when its answer was lost.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AttemptId(u128);
+
+impl AttemptId {
+    /// A name that no other attempt has.
+    pub fn random() -> Self {
+        Self(uuid::Uuid::new_v4().as_u128())
+    }
+
+    /// An attempt from its bits.
+    pub const fn from_bits(bits: u128) -> Self {
+        Self(bits)
+    }
+
+    /// The bits.
+    pub const fn bits(self) -> u128 {
+        self.0
+    }
+}
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AttemptId({self})")
+    }
+}

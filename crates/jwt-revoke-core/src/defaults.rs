@@ -127,3 +127,12 @@ pub const GRACE: Duration = Duration::from_secs(30);
 
 /// How long a refresh token lives, and with it a session that is not used.
 pub const REFRESH_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How far behind the store's clock a session may be dated when it is opened.
+pub const MAX_OPENING_AGE: Duration = Duration::from_secs(60);
+
+/// How many sessions a user may have at a time.
+pub const SESSIONS_PER_USER: u32 = 100;
+
+/// The longest device label that is kept, in bytes; the rest is cut off.
+pub const MAX_DEVICE_BYTES: usize = 128;

@@ -7,7 +7,7 @@ mod rotate;
 
 pub use self::{
     issue::{Grant, GrantError, IssueError, Issued, Issuer},
-    policy::{Policy, ReuseScope},
+    policy::{Policy, ReuseScope, SessionCap, WhenFull},
     record::{AttemptId, Identity, Record, SPENDS},
     rotate::{Effect, Outcome, Presented, Proposal, rotate},
 };

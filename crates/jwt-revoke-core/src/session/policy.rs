@@ -43,3 +43,22 @@ pub enum ReuseScope {
     /// for, since a thief who refreshed first stays inside.
     Refuse,
 }
+
+/// How many sessions a user may have at a time, and what happens at one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionCap {
+    /// At least 1; 0 counts as 1.
+    pub limit: u32,
+    /// What happens at one more.
+    pub when_full: WhenFull,
+}
+
+/// What happens to a login of a user who has as many sessions as allowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum WhenFull {
+    /// The oldest session ends.
+    #[default]
+    EvictOldest,
+    /// The login is refused.
+    Refuse,
+}

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::{
     clock::Timestamp,
+    revocation::Digest,
     token::{ClientId, Jti, Subject},
 };
 
@@ -16,6 +17,8 @@ pub const SPENDS: usize = 4;
 pub struct Record {
     /// Whose session it is.
     pub subject: Subject,
+    /// The digest of the session in its dimension: the entry that is written when it ends.
+    pub entry: Digest,
     /// The OAuth client it was opened for.
     pub client: ClientId,
     /// What the application calls the device, for its owner to recognise.

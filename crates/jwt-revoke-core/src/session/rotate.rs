@@ -276,6 +276,7 @@ mod tests {
         let policy = policy();
         Record {
             subject: "alice".into(),
+            entry: crate::revocation::Digest::from_bytes([0; 16]),
             client: "app".into(),
             device: None,
             opened_at: at(0),

@@ -7,7 +7,7 @@ use futures::future::{BoxFuture, FutureExt as _};
 use crate::{
     clock::Timestamp,
     revocation::{Cutoffs, Horizons, Shard},
-    store::{Lookup, Revocation, Store, StoreError},
+    store::{Lookup, Revocation, Store, StoreError, Transition, Transitioned},
 };
 
 /// A store of any kind, cheap to clone; all clones are one store.
@@ -61,6 +61,13 @@ impl AnyStore {
         self.0.boxed_revoke(revocations)
     }
 
+    pub(crate) fn transition<'a>(
+        &'a self,
+        transition: &'a Transition<'_>,
+    ) -> BoxFuture<'a, Result<Transitioned, StoreError>> {
+        self.0.boxed_transition(transition)
+    }
+
     pub(crate) fn now(&self, shard: Shard) -> BoxFuture<'_, Result<Timestamp, StoreError>> {
         self.0.boxed_now(shard)
     }
@@ -97,6 +104,10 @@ trait DynStore: Send + Sync {
         &'a self,
         revocations: &'a [Revocation],
     ) -> BoxFuture<'a, Result<Timestamp, StoreError>>;
+    fn boxed_transition<'a>(
+        &'a self,
+        transition: &'a Transition<'_>,
+    ) -> BoxFuture<'a, Result<Transitioned, StoreError>>;
     fn boxed_now(&self, shard: Shard) -> BoxFuture<'_, Result<Timestamp, StoreError>>;
     fn boxed_require(&self, horizons: Horizons) -> BoxFuture<'_, Result<(), StoreError>>;
     fn boxed_ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;
@@ -119,6 +130,13 @@ impl<S: Store> DynStore for S {
         revocations: &'a [Revocation],
     ) -> BoxFuture<'a, Result<Timestamp, StoreError>> {
         self.revoke(revocations).boxed()
+    }
+
+    fn boxed_transition<'a>(
+        &'a self,
+        transition: &'a Transition<'_>,
+    ) -> BoxFuture<'a, Result<Transitioned, StoreError>> {
+        self.transition(transition).boxed()
     }
 
     fn boxed_now(&self, shard: Shard) -> BoxFuture<'_, Result<Timestamp, StoreError>> {

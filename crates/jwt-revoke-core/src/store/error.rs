@@ -14,6 +14,9 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
+    /// The store keeps revocations and no sessions.
+    #[error("the store keeps no sessions")]
+    NoSessions,
     /// The store cannot be reached.
     #[error("{store} cannot be reached")]
     Unreachable {

@@ -8,6 +8,7 @@ mod embedded;
 mod error;
 #[cfg(feature = "redis")]
 mod redis;
+mod transition;
 
 use std::{future::Future, time::Duration};
 
@@ -18,6 +19,9 @@ pub use self::redis::{RedisBuilder, RedisStore};
 pub use self::{
     any::AnyStore,
     error::{BoxError, StoreError, WriteRefusal},
+    transition::{
+        Ending, EndingOthers, Index, Opened, Opening, Rotating, Transition, Transitioned,
+    },
 };
 
 use crate::{
@@ -65,6 +69,22 @@ pub trait Store: Send + Sync + 'static {
         &self,
         revocations: &[Revocation],
     ) -> impl Future<Output = Result<Timestamp, StoreError>> + Send;
+
+    /// Takes a step in the life of sessions, atomically, and returns when it is as durable as
+    /// [`revoke`](Store::revoke). The default is a store without sessions, for verifying only.
+    ///
+    /// A revocation in the dimension `session`, by whichever way, also deletes the record: the entry
+    /// is the session's tombstone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] means that the step may have happened or not: repeat it as it is.
+    fn transition(
+        &self,
+        _transition: &Transition<'_>,
+    ) -> impl Future<Output = Result<Transitioned, StoreError>> + Send {
+        std::future::ready(Err(StoreError::NoSessions))
+    }
 
     /// The store's instant, on the clock by which `shard` dates its entries.
     ///

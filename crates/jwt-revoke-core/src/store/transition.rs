@@ -1,0 +1,145 @@
+//! What is asked of a store about sessions, and what it answers.
+
+use crate::{
+    clock::Timestamp,
+    revocation::{Digest, Shard},
+    session::{AttemptId, Outcome, Policy, Presented, Proposal, Record, SessionCap},
+    token::{SessionId, Subject},
+};
+
+/// A step in the life of sessions, all of which lie in one shard: one atomic step of the store, of
+/// which everything happens or nothing. Repeating one whose answer was lost does no harm.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Transition<'a> {
+    /// Opens a session.
+    Open(&'a Opening<'a>),
+    /// Says what [`Rotate`](Self::Rotate) would, and changes nothing.
+    Look(&'a Rotating<'a>),
+    /// Exchanges a refresh token: [`session::rotate`](crate::session::rotate) over the record.
+    Rotate(&'a Rotating<'a>),
+    /// Ends one session.
+    End(&'a Ending<'a>),
+    /// Ends all sessions of a user but one.
+    EndOthers(&'a EndingOthers<'a>),
+    /// Lists the sessions of a user.
+    List(&'a Index<'a>),
+    /// Marks that a user's privileges changed now, in all of the user's sessions.
+    MarkPrivileges(&'a Index<'a>),
+}
+
+/// What a [`Transition`] answers.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Transitioned {
+    /// To [`Transition::Open`].
+    Opened(Opened),
+    /// To [`Transition::Look`] and [`Transition::Rotate`].
+    Rotated(Outcome),
+    /// To [`Transition::End`] and [`Transition::EndOthers`]: the sessions that ended.
+    Ended(Vec<SessionId>),
+    /// To [`Transition::List`]: the sessions with a record that have not expired, the oldest first.
+    /// A record may be covered by a cutoff: the store compares nothing here.
+    Listed(Vec<(SessionId, Record)>),
+    /// To [`Transition::MarkPrivileges`].
+    Marked,
+}
+
+/// The sessions of a user: which index, in which shard.
+#[derive(Clone, Copy, Debug)]
+pub struct Index<'a> {
+    /// Where all of it lies.
+    pub shard: Shard,
+    /// The digest of the user in the dimension `subject`, which names the index and the cutoff.
+    pub subject: Digest,
+    /// For the audit stream: at which issuer.
+    pub issuer: &'a str,
+}
+
+/// A session to be opened.
+#[derive(Clone, Debug)]
+pub struct Opening<'a> {
+    /// The user's sessions.
+    pub index: Index<'a>,
+    /// Its identifier, whose instant is `record.opened_at`.
+    pub session: &'a SessionId,
+    /// Its record, dated from `record.opened_at` on.
+    pub record: &'a Record,
+    /// The digests of everything that can cover it: subject, client, issuer, key, claims.
+    pub covering: &'a [Digest],
+    /// When the login began, before the credentials were checked: a cutoff at or after this instant
+    /// refuses it.
+    pub since: Timestamp,
+    /// How many sessions the user may have.
+    pub cap: Option<SessionCap>,
+}
+
+/// What became of a session to be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Opened {
+    /// It is open. To make room, these were ended.
+    Opened(Vec<SessionId>),
+    /// A cutoff was raised since the login began: what was checked then may hold no more.
+    Stale,
+    /// The digest at this index of `covering` is revoked for ever.
+    Revoked(usize),
+    /// The session cannot be dated `record.opened_at`: a cutoff covers that instant, or it is more
+    /// than [`MAX_CUTOFF_AHEAD`](crate::defaults::MAX_CUTOFF_AHEAD) ahead of the store's clock or
+    /// [`MAX_OPENING_AGE`](crate::defaults::MAX_OPENING_AGE) behind it. Open it at this instant.
+    OpenAt(Timestamp),
+    /// The user has as many sessions as allowed.
+    Full,
+}
+
+/// A refresh token to be exchanged.
+#[derive(Clone, Debug)]
+pub struct Rotating<'a> {
+    /// The user's sessions.
+    pub index: Index<'a>,
+    /// The user, for the audit stream.
+    pub subject: &'a Subject,
+    /// The session.
+    pub session: &'a SessionId,
+    /// The digest of the session in its dimension: its entry, should it end.
+    pub entry: Digest,
+    /// When the session was opened.
+    pub born_at: Timestamp,
+    /// The digests of everything that can cover the token; `entry` and `index.subject` among them.
+    pub covering: &'a [Digest],
+    /// The token.
+    pub presented: &'a Presented,
+    /// This attempt, the same when it is repeated.
+    pub attempt: AttemptId,
+    /// What the successor would be.
+    pub proposal: &'a Proposal,
+    /// What is allowed.
+    pub policy: &'a Policy,
+}
+
+/// A session to be ended: its entry is written and its record deleted.
+#[derive(Clone, Debug)]
+pub struct Ending<'a> {
+    /// The user's sessions.
+    pub index: Index<'a>,
+    /// The session.
+    pub session: &'a SessionId,
+    /// The digest of the session in its dimension.
+    pub entry: Digest,
+    /// Whose it must be by its record: where it is not, or there is no record, nothing is written
+    /// and nothing ended.
+    pub owner: &'a Subject,
+    /// Why, for the audit stream.
+    pub cause: &'a str,
+}
+
+/// All sessions of a user but one, to be ended.
+#[derive(Clone, Debug)]
+pub struct EndingOthers<'a> {
+    /// The user's sessions.
+    pub index: Index<'a>,
+    /// The one that stays.
+    pub keep: &'a SessionId,
+    /// Why, for the audit stream.
+    pub cause: &'a str,
+}

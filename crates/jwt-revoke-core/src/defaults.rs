@@ -136,3 +136,6 @@ pub const SESSIONS_PER_USER: u32 = 100;
 
 /// The longest device label that is kept, in bytes; the rest is cut off.
 pub const MAX_DEVICE_BYTES: usize = 128;
+
+/// How long the application may take to say whether a user is still welcome.
+pub const HOOK_TIMEOUT: Duration = Duration::from_secs(2);

@@ -16,6 +16,9 @@ pub const SHARDS: u8 = 16;
 pub struct Shard(u8);
 
 impl Shard {
+    /// The shard with the number 0.
+    pub const FIRST: Self = Self(0);
+
     /// The shard of a user: SHA-256 over issuer and subject, each preceded by its length as a 32-bit
     /// big-endian number; of the hash the first 8 bytes as a big-endian number, modulo 16.
     pub fn of_subject(issuer: &str, subject: &Subject) -> Self {

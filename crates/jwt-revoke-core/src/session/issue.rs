@@ -2,16 +2,14 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use serde::Serialize;
-use serde_json::{Map, Value};
-
 use crate::{
     clock::Timestamp,
     defaults,
     guard::Guard,
-    revocation::{Cutoff, Digest, Dimension, Shard},
+    revocation::{Cutoff, Dimension, Shard},
+    session::{Grant, sign::AccessToken},
     store::{Lookup, StoreError},
-    token::{ClaimValue, ClientId, Jti, Scope, SessionId, Subject, TokenKind},
+    token::{Jti, SessionId, Subject},
     verify::{BornAt, KeyError, KeySet, SignError, SigningKey, VerificationKey, Verifier},
 };
 
@@ -106,35 +104,24 @@ impl Issuer {
         grant: &Grant,
     ) -> Result<Issued, IssueError> {
         let subject = subject.into();
-        if subject.as_str().is_empty() {
-            return Err(IssueError::EmptySubject);
-        }
+        checked_subject(&subject)?;
         let opened_at = self.opening(guard, &subject, grant).await?;
         let session = SessionId::opened_at(opened_at);
         let jti = Jti::made_at(opened_at);
-        let issued_at = opened_at.whole_seconds();
-        let expires_at = issued_at + self.0.lifetime.as_secs();
-        let claims = AccessClaims {
-            iss: &self.0.issuer,
-            aud: &self.0.audience,
-            sub: subject.as_str(),
-            sid: session.as_str(),
-            jti: jti.as_str(),
-            client_id: grant
-                .client
-                .as_ref()
-                .map_or(defaults::CLIENT_ID, ClientId::as_str),
-            iat: issued_at,
-            exp: expires_at,
-            scope: (!grant.scope.is_empty()).then(|| grant.scope.as_str()),
+        let client = grant.client_or_default();
+        let issued_at = Timestamp::from_seconds(opened_at.whole_seconds());
+        let token = self.sign_access(&AccessToken {
+            subject: &subject,
+            session: &session,
+            jti: &jti,
+            client: &client,
+            issued_at,
+            expires_at: issued_at.saturating_add(self.0.lifetime),
+            scope: &grant.scope,
             own: &grant.claims,
-        };
-        let token = self.0.key.sign(TokenKind::Access.typ(), &claims)?;
-        if token.len() > defaults::MAX_TOKEN_BYTES {
-            return Err(IssueError::TooLarge { size: token.len() });
-        }
+        })?;
         Ok(Issued {
-            token: token.into(),
+            token,
             session,
             jti,
             expires_in: self.0.lifetime,
@@ -144,6 +131,26 @@ impl Issuer {
     /// The name under which tokens are issued: `iss`.
     pub fn name(&self) -> &str {
         &self.0.issuer
+    }
+
+    /// Whom tokens are for: `aud`.
+    pub fn audience(&self) -> &str {
+        &self.0.audience
+    }
+
+    /// How long an access token lives.
+    pub fn lifetime(&self) -> Duration {
+        self.0.lifetime
+    }
+
+    /// The slack granted on `exp`.
+    pub fn leeway(&self) -> Duration {
+        self.0.leeway
+    }
+
+    /// The keys that verify, the signing one first.
+    pub fn keys(&self) -> &KeySet {
+        &self.0.keys
     }
 
     /// The key that signs.
@@ -161,7 +168,10 @@ impl Issuer {
     ) -> Result<Timestamp, IssueError> {
         guard.require().await?;
         let shard = Shard::of_subject(&self.0.issuer, subject);
-        let (dimensions, digests) = self.digests(guard, subject, grant);
+        let named = guard.verifier().claim_dimensions();
+        let (dimensions, digests) = grant
+            .coverable(&self.0.issuer, subject, self.0.key.id(), named)
+            .ok_or(IssueError::Claims)?;
         let query = Lookup::new(shard, &digests);
         for _ in 0..OPENINGS {
             let now = guard.store().now(shard).await?;
@@ -181,43 +191,6 @@ impl Issuer {
         Err(IssueError::CutoffAhead)
     }
 
-    /// What can cover a session that does not exist yet.
-    fn digests(
-        &self,
-        guard: &Guard,
-        subject: &Subject,
-        grant: &Grant,
-    ) -> (Vec<Dimension>, Vec<Digest>) {
-        let issuer = &*self.0.issuer;
-        let client = grant
-            .client
-            .as_ref()
-            .map_or(defaults::CLIENT_ID, ClientId::as_str);
-        let mut values = vec![
-            (Dimension::Subject, subject.as_str().to_owned()),
-            (Dimension::Client, client.to_owned()),
-            (Dimension::Issuer, issuer.to_owned()),
-            (Dimension::Key, self.0.key.id().as_str().to_owned()),
-        ];
-        for name in guard.verifier().claim_dimensions() {
-            let value = grant.claims.get(name.as_str());
-            let elements = match value {
-                Some(Value::Array(elements)) => elements.as_slice(),
-                other => other.map_or(&[][..], std::slice::from_ref),
-            };
-            for element in elements.iter().filter_map(ClaimValue::from_json) {
-                values.push((Dimension::Claim(name.clone()), element.canonical()));
-            }
-        }
-        values
-            .into_iter()
-            .map(|(dimension, value)| {
-                let digest = Digest::of(&dimension, issuer, value.as_bytes());
-                (dimension, digest)
-            })
-            .unzip()
-    }
-
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
@@ -232,79 +205,6 @@ impl fmt::Debug for Issuer {
             .field("key", self.0.key.id())
             .finish_non_exhaustive()
     }
-}
-
-/// What a login grants beside the identity: client, scope, and the application's own claims.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[must_use]
-pub struct Grant {
-    client: Option<ClientId>,
-    scope: Scope,
-    claims: Map<String, Value>,
-}
-
-impl Grant {
-    /// Nothing beside the identity.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The OAuth client. Without one, tokens say [`CLIENT_ID`](defaults::CLIENT_ID), since RFC 9068
-    /// §2.2 asks for a client.
-    pub fn with_client(mut self, client: impl Into<ClientId>) -> Self {
-        self.client = Some(client.into());
-        self
-    }
-
-    /// What the tokens may be used for.
-    pub fn with_scope(mut self, scope: Scope) -> Self {
-        self.scope = scope;
-        self
-    }
-
-    /// The application's own claims, at most 1 KiB of JSON.
-    ///
-    /// # Errors
-    ///
-    /// [`GrantError`] when they are not an object, too large, or take a name that is ours.
-    pub fn with_claims(mut self, claims: &impl Serialize) -> Result<Self, GrantError> {
-        let Value::Object(claims) = serde_json::to_value(claims).map_err(GrantError::Serialize)?
-        else {
-            return Err(GrantError::NotAnObject);
-        };
-        if let Some(name) = claims.keys().find(|name| RESERVED.contains(&name.as_str())) {
-            return Err(GrantError::Reserved(name.clone()));
-        }
-        let size = serde_json::to_vec(&claims)
-            .map_err(GrantError::Serialize)?
-            .len();
-        if size > defaults::MAX_OWN_CLAIMS_BYTES {
-            return Err(GrantError::TooLarge { size });
-        }
-        self.claims = claims;
-        Ok(self)
-    }
-}
-
-/// The application's claims cannot be granted.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum GrantError {
-    /// They do not serialize to a JSON object.
-    #[error("the claims are not a json object")]
-    NotAnObject,
-    /// They do not serialize.
-    #[error("the claims do not serialize")]
-    Serialize(#[source] serde_json::Error),
-    /// A name is one of the registered claims.
-    #[error("the claim {0:?} is set by the issuer")]
-    Reserved(String),
-    /// More than [`MAX_OWN_CLAIMS_BYTES`](defaults::MAX_OWN_CLAIMS_BYTES) of JSON.
-    #[error("the claims take {size} bytes, more than the {limit} allowed", limit = defaults::MAX_OWN_CLAIMS_BYTES)]
-    TooLarge {
-        /// How many they take.
-        size: usize,
-    },
 }
 
 /// An access token, fresh from the issuer.
@@ -365,9 +265,14 @@ pub enum IssueError {
     /// past, in at most [`MAX_CUTOFF_AHEAD`](defaults::MAX_CUTOFF_AHEAD).
     #[error("a cutoff that would cover the session lies ahead")]
     CutoffAhead,
-    /// The subject is empty.
-    #[error("the subject is empty")]
-    EmptySubject,
+    /// The subject is empty or too long for a verifier.
+    #[error("the subject is empty or longer than {limit} bytes", limit = defaults::MAX_ID_BYTES)]
+    Subject,
+    /// A claim that is a revocation dimension has a shape that verifiers refuse.
+    #[error(
+        "a claim that is a revocation dimension is no text, number, or list of at most 16 of them"
+    )]
+    Claims,
     /// Verifiers would refuse a token of this many bytes.
     #[error("the token takes {size} bytes, more than the {limit} that verifiers read", limit = defaults::MAX_TOKEN_BYTES)]
     TooLarge {
@@ -376,38 +281,13 @@ pub enum IssueError {
     },
 }
 
-#[derive(Serialize)]
-struct AccessClaims<'a> {
-    iss: &'a str,
-    aud: &'a str,
-    sub: &'a str,
-    sid: &'a str,
-    jti: &'a str,
-    client_id: &'a str,
-    iat: u64,
-    exp: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scope: Option<&'a str>,
-    #[serde(flatten)]
-    own: &'a Map<String, Value>,
+/// A subject that verifiers accept.
+pub(super) fn checked_subject(subject: &Subject) -> Result<(), IssueError> {
+    match subject.as_str().len() {
+        1..=defaults::MAX_ID_BYTES => Ok(()),
+        _ => Err(IssueError::Subject),
+    }
 }
-
-/// Claims that the issuer sets, or that would change what a token means.
-const RESERVED: [&str; 13] = [
-    "iss",
-    "sub",
-    "aud",
-    "exp",
-    "nbf",
-    "iat",
-    "jti",
-    "sid",
-    "client_id",
-    "azp",
-    "scope",
-    "gen",
-    "ext",
-];
 
 /// How often the clock is read until it is past a cutoff of the same moment.
 const OPENINGS: usize = 8;

@@ -1,13 +1,28 @@
 //! What a login opens and a logout closes.
 
+mod end;
+mod event;
+mod grant;
+mod hook;
 mod issue;
+mod login;
 mod policy;
 mod record;
+mod refresh;
 mod rotate;
+mod sessions;
+mod sign;
 
 pub use self::{
-    issue::{Grant, GrantError, IssueError, Issued, Issuer},
+    end::{EndError, SessionInfo},
+    event::{Cause, Event, EventKind, EventSink},
+    grant::{Grant, GrantError},
+    hook::{RefreshHook, Refreshing, Welcome},
+    issue::{IssueError, Issued, Issuer},
+    login::{LoginAttempt, LoginError, Pair},
     policy::{Policy, ReuseScope, SessionCap, WhenFull},
     record::{AttemptId, Identity, Record, SPENDS},
+    refresh::RefreshError,
     rotate::{Effect, Outcome, Presented, Proposal, rotate},
+    sessions::Sessions,
 };

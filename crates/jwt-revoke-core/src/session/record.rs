@@ -5,6 +5,7 @@ use std::fmt;
 use crate::{
     clock::Timestamp,
     revocation::Digest,
+    session::Proposal,
     token::{ClientId, Jti, Subject},
 };
 
@@ -61,6 +62,33 @@ pub struct Identity {
     pub refresh_expires_at: Timestamp,
     /// `exp` of the access token, a whole second.
     pub access_expires_at: Timestamp,
+}
+
+impl Identity {
+    /// A pair made at `now`: whole seconds, access ending with the session whatever its own lifetime.
+    pub fn dated(
+        generation: u64,
+        proposal: &Proposal,
+        now: Timestamp,
+        idle_deadline: Timestamp,
+        absolute_deadline: Timestamp,
+    ) -> Self {
+        let access_deadline = now
+            .saturating_add(proposal.access_lifetime)
+            .min(absolute_deadline);
+        Self {
+            generation,
+            refresh: proposal.refresh.clone(),
+            access: proposal.access.clone(),
+            issued_at: whole_second(now),
+            refresh_expires_at: whole_second(idle_deadline),
+            access_expires_at: whole_second(access_deadline),
+        }
+    }
+}
+
+fn whole_second(instant: Timestamp) -> Timestamp {
+    Timestamp::from_seconds(instant.whole_seconds())
 }
 
 /// One attempt of a caller, repeated under the same name when its answer was lost.

@@ -208,19 +208,14 @@ fn successor(
     let idle_deadline = now
         .saturating_add(policy.idle_lifetime)
         .min(record.absolute_deadline);
-    let issued_at = whole_second(now);
-    // Access ends with the session, whatever its own lifetime.
-    let access_deadline = now
-        .saturating_add(proposal.access_lifetime)
-        .min(record.absolute_deadline);
-    let current = Identity {
-        generation: record.current.generation + 1,
-        refresh: proposal.refresh.clone(),
-        access: proposal.access.clone(),
-        issued_at,
-        refresh_expires_at: whole_second(idle_deadline),
-        access_expires_at: whole_second(access_deadline),
-    };
+    let generation = record.current.generation + 1;
+    let current = Identity::dated(
+        generation,
+        proposal,
+        now,
+        idle_deadline,
+        record.absolute_deadline,
+    );
     let mut spent_at = record.spent_at;
     spent_at.rotate_right(1);
     spent_at[0] = now;
@@ -249,10 +244,6 @@ fn catch_up(record: &Record, presented: &Presented, now: Timestamp) -> Record {
     caught_up.current.refresh = presented.jti.clone();
     caught_up.spent_at = spent_at;
     caught_up
-}
-
-fn whole_second(instant: Timestamp) -> Timestamp {
-    Timestamp::from_seconds(instant.whole_seconds())
 }
 
 #[cfg(test)]
@@ -508,7 +499,7 @@ mod tests {
         let Outcome::Rotated(identity) = line.present(&live) else {
             panic!("not rotated")
         };
-        assert_eq!(identity.issued_at, whole_second(at(HOUR)));
+        assert_eq!(identity.issued_at, at(HOUR));
     }
 
     #[derive(Clone, Debug)]

@@ -72,6 +72,10 @@ impl AnyStore {
         self.0.boxed_now(shard)
     }
 
+    pub(crate) fn earliest_now(&self) -> BoxFuture<'_, Result<Timestamp, StoreError>> {
+        self.0.boxed_earliest_now()
+    }
+
     pub(crate) fn require(&self, horizons: Horizons) -> BoxFuture<'_, Result<(), StoreError>> {
         self.0.boxed_require(horizons)
     }
@@ -109,6 +113,7 @@ trait DynStore: Send + Sync {
         transition: &'a Transition<'_>,
     ) -> BoxFuture<'a, Result<Transitioned, StoreError>>;
     fn boxed_now(&self, shard: Shard) -> BoxFuture<'_, Result<Timestamp, StoreError>>;
+    fn boxed_earliest_now(&self) -> BoxFuture<'_, Result<Timestamp, StoreError>>;
     fn boxed_require(&self, horizons: Horizons) -> BoxFuture<'_, Result<(), StoreError>>;
     fn boxed_ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }
@@ -141,6 +146,10 @@ impl<S: Store> DynStore for S {
 
     fn boxed_now(&self, shard: Shard) -> BoxFuture<'_, Result<Timestamp, StoreError>> {
         self.now(shard).boxed()
+    }
+
+    fn boxed_earliest_now(&self) -> BoxFuture<'_, Result<Timestamp, StoreError>> {
+        self.earliest_now().boxed()
     }
 
     fn boxed_require(&self, horizons: Horizons) -> BoxFuture<'_, Result<(), StoreError>> {

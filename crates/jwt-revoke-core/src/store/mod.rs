@@ -93,6 +93,22 @@ pub trait Store: Send + Sync + 'static {
     /// When the store does not answer, or its clock cannot be trusted.
     fn now(&self, shard: Shard) -> impl Future<Output = Result<Timestamp, StoreError>> + Send;
 
+    /// An instant that the clock of no shard was behind when it was asked for: what is dated at or
+    /// after it happened after this call began. The default asks every shard.
+    ///
+    /// # Errors
+    ///
+    /// As [`now`](Store::now).
+    fn earliest_now(&self) -> impl Future<Output = Result<Timestamp, StoreError>> + Send {
+        async {
+            let mut earliest = self.now(Shard::FIRST).await?;
+            for shard in Shard::all().skip(1) {
+                earliest = earliest.min(self.now(shard).await?);
+            }
+            Ok(earliest)
+        }
+    }
+
     /// Raises the store's horizons to at least these, durably. Called before tokens that need them
     /// are accepted; an implementation remembers them and asserts them again after data loss.
     ///

@@ -46,6 +46,7 @@ pub(super) struct Rules {
     pub(super) jti: Demand,
     pub(super) issued_at: Demand,
     pub(super) subject: Demand,
+    pub(super) expiry: Demand,
     pub(super) leeway: Duration,
     pub(super) max_lifetime: Duration,
     pub(super) born_at: BornAt,
@@ -151,7 +152,7 @@ impl Rules {
     /// RFC 7519 §4.1.4 to §4.1.6, and the largest lifetime, which bounds the denylist.
     fn check_dates(&self, claims: &Registered, now: Timestamp) -> Result<(), VerifyError> {
         let expires_at = claims.expires_at;
-        if now >= expires_at.saturating_add(self.leeway) {
+        if self.expiry == Demand::Required && now >= expires_at.saturating_add(self.leeway) {
             return Err(VerifyError::Expired);
         }
         let soon = now.saturating_add(self.leeway);

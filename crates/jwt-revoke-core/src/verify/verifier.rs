@@ -74,6 +74,7 @@ impl Verifier {
             jti: Demand::Required,
             issued_at: Demand::Required,
             subject: Demand::Required,
+            expiry: Demand::Required,
             leeway: defaults::LEEWAY,
             max_lifetime: defaults::MAX_TOKEN_LIFETIME,
             born_at: BornAt::default(),
@@ -257,6 +258,11 @@ impl Verifier {
             dimensions: admitted.dimensions,
             digests: admitted.digests,
         })
+    }
+
+    /// Accepts lapsed tokens too: to end a session, its old tokens are as good as its new ones.
+    pub(crate) fn for_ending(self) -> Self {
+        self.with(|rules| rules.expiry = Demand::Lifted)
     }
 
     fn with(mut self, change: impl FnOnce(&mut Rules)) -> Self {

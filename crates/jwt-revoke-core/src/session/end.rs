@@ -1,0 +1,335 @@
+//! Ending sessions, and listing them.
+
+use super::sessions::{Inner, odd_answer};
+use crate::{
+    clock::Timestamp,
+    guard::{Access, RevokeError, Target},
+    revocation::{Cutoffs, Digest, Dimension, Placement, Shard},
+    session::{Cause, Event, EventKind, Record, Sessions},
+    store::{
+        Ending, EndingOthers, Lookup, Reach, Revocation, StoreError, Transition, Transitioned,
+    },
+    token::{ClientId, SessionId, Subject, TokenKind},
+    verify::{BornAt, Verified, Verifier, VerifyError},
+};
+
+impl Sessions {
+    /// Ends the session of a token, be it an access or a refresh token of any generation, lapsed or
+    /// not, with a record or without: a logout must not fail for being late. All tokens of the
+    /// session are dead when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`EndError::Invalid`] for a token that is not ours, which ends nothing;
+    /// [`EndError::Store`] when the store did not confirm.
+    pub async fn logout(&self, token: &str) -> Result<(), EndError> {
+        let verified = self.0.any_of_ours(token).map_err(EndError::Invalid)?;
+        self.0.end_with(&verified, Cause::Logout).await
+    }
+
+    /// Revokes a token (RFC 7009): a refresh token ends its session; an access token dies alone.
+    /// `client` is the client that asks, where it is known: of another client's token nothing is
+    /// revoked.
+    ///
+    /// # Errors
+    ///
+    /// As [`logout`](Self::logout), and [`EndError::OtherClient`].
+    pub async fn revoke_token(
+        &self,
+        token: &str,
+        client: Option<&ClientId>,
+    ) -> Result<(), EndError> {
+        let verified = self.0.any_of_ours(token).map_err(EndError::Invalid)?;
+        let registered = verified.registered();
+        if client.is_some() && registered.client_id.as_ref() != client {
+            return Err(EndError::OtherClient);
+        }
+        match (verified.kind(), &registered.jti) {
+            (TokenKind::Access, Some(jti)) => {
+                self.0
+                    .revoke(&verified, Dimension::Jti, jti.as_str(), Cause::Revocation)
+                    .await?;
+                Ok(())
+            }
+            _ => self.0.end_with(&verified, Cause::Revocation).await,
+        }
+    }
+
+    /// Ends one of the sessions of the user behind `access`: "sign out that device". Another user's
+    /// session, and one that does not exist, is [`EndError::NotFound`], and nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// [`EndError`].
+    pub async fn revoke_session(
+        &self,
+        access: &Access,
+        session: &SessionId,
+    ) -> Result<(), EndError> {
+        if access.session() == Some(session) {
+            return self.0.end_with(access.verified(), Cause::Remote).await;
+        }
+        let subject = access.subject().ok_or(EndError::NotFound)?;
+        let ending = Ending {
+            index: self.0.index(subject),
+            session,
+            entry: self.0.entry(session),
+            owner: subject,
+            cause: Cause::Remote.as_str(),
+        };
+        match self.0.transition(Transition::End(&ending)).await? {
+            Transitioned::Ended(ended) if ended.is_empty() => Err(EndError::NotFound),
+            Transitioned::Ended(ended) => {
+                self.0.tell_ended(subject, ended, Cause::Remote);
+                Ok(())
+            }
+            _ => Err(odd_answer().into()),
+        }
+    }
+
+    /// Ends everything a user holds up to now: log out everywhere, password change, ban. Takes the
+    /// same time whatever the number of sessions.
+    ///
+    /// # Errors
+    ///
+    /// [`EndError::Store`] when the store did not confirm.
+    #[doc(alias = "nuclear")]
+    pub async fn revoke_all(&self, subject: impl Into<Subject>) -> Result<Timestamp, EndError> {
+        let subject = subject.into();
+        self.0.require().await?;
+        let target = Target::subject(subject.as_str()).issued_by(self.0.issuer.name());
+        let at = self
+            .0
+            .guard
+            .revoke(target.because("log out everywhere"))
+            .await;
+        let at = at.map_err(EndError::from)?;
+        self.0.tell(&Event {
+            kind: EventKind::RevokedAll(at),
+            subject,
+            session: None,
+            client: None,
+        });
+        Ok(at)
+    }
+
+    /// Ends all sessions of the user behind `access` but this one.
+    ///
+    /// # Errors
+    ///
+    /// [`EndError::NotFound`] when the token has no session, [`EndError::Store`].
+    pub async fn revoke_others(&self, access: &Access) -> Result<(), EndError> {
+        let subject = access.subject().ok_or(EndError::NotFound)?;
+        let keep = access.session().ok_or(EndError::NotFound)?;
+        let others = EndingOthers {
+            index: self.0.index(subject),
+            keep,
+            cause: Cause::Remote.as_str(),
+        };
+        match self.0.transition(Transition::EndOthers(&others)).await? {
+            Transitioned::Ended(ended) => {
+                self.0.tell_ended(subject, ended, Cause::Remote);
+                Ok(())
+            }
+            _ => Err(odd_answer().into()),
+        }
+    }
+
+    /// The live sessions of a user, the oldest first. `current` marks the caller's own.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not answer.
+    pub async fn sessions(
+        &self,
+        subject: &Subject,
+        current: Option<&SessionId>,
+    ) -> Result<Vec<SessionInfo>, StoreError> {
+        let inner = &*self.0;
+        let index = inner.index(subject);
+        let Transitioned::Listed(listed) = inner.transition(Transition::List(&index)).await? else {
+            return Err(odd_answer());
+        };
+        let mut live = Vec::with_capacity(listed.len());
+        let mut known: Vec<(ClientId, Cutoffs)> = Vec::new();
+        for (id, record) in listed {
+            let cutoffs = match known.iter().find(|(client, _)| *client == record.client) {
+                Some((_, cutoffs)) => *cutoffs,
+                None => {
+                    let cutoffs = inner
+                        .cutoffs(index.shard, index.subject, &record.client)
+                        .await?;
+                    known.push((record.client.clone(), cutoffs));
+                    cutoffs
+                }
+            };
+            if cutoffs.covering(record.opened_at).is_none() {
+                let current = current == Some(&id);
+                live.push(SessionInfo::new(id, record, current));
+            }
+        }
+        Ok(live)
+    }
+
+    /// Says that the user's privileges changed just now: a refresh token spent before gets no
+    /// successor a second time, so that nothing made from the old privileges is handed out again.
+    /// The sessions live on; their next refresh asks the hook.
+    ///
+    /// # Errors
+    ///
+    /// When the store did not confirm.
+    pub async fn privileges_changed(&self, subject: &Subject) -> Result<(), StoreError> {
+        let index = self.0.index(subject);
+        match self
+            .0
+            .transition(Transition::MarkPrivileges(&index))
+            .await?
+        {
+            Transitioned::Marked => Ok(()),
+            _ => Err(odd_answer()),
+        }
+    }
+}
+
+/// A live session, for the list of its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionInfo {
+    /// Its identifier.
+    pub id: SessionId,
+    /// The client it was opened for.
+    pub client: ClientId,
+    /// What the application calls the device.
+    pub device: Option<Box<str>>,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When it last brought forth tokens.
+    pub last_used_at: Timestamp,
+    /// When it ends unless it is used before.
+    pub expires_at: Timestamp,
+    /// Whether it is the session of whoever asks.
+    pub current: bool,
+}
+
+impl SessionInfo {
+    fn new(id: SessionId, record: Record, current: bool) -> Self {
+        Self {
+            id,
+            client: record.client,
+            device: record.device,
+            opened_at: record.opened_at,
+            last_used_at: record.last_used_at,
+            expires_at: record.idle_deadline,
+            current,
+        }
+    }
+}
+
+/// Nothing was ended, or nobody can tell.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndError {
+    /// The token is not one of ours. Nothing was ended.
+    #[error("the token is invalid")]
+    Invalid(#[source] VerifyError),
+    /// The token was issued to another client. Nothing was ended.
+    #[error("the token was issued to another client")]
+    OtherClient,
+    /// There is no such session of this user. Nothing was ended.
+    #[error("the user has no such session")]
+    NotFound,
+    /// The store did not confirm: the tokens may still work. Try again.
+    #[error("the store did not confirm")]
+    Store(#[from] StoreError),
+}
+
+impl From<RevokeError> for EndError {
+    fn from(error: RevokeError) -> Self {
+        match error {
+            RevokeError::Store(error) => Self::Store(error),
+            // The other kinds concern targets that are not made here.
+            _ => Self::NotFound,
+        }
+    }
+}
+
+impl Inner {
+    /// A token of this issuer, of either kind, lapsed or not.
+    fn any_of_ours(&self, token: &str) -> Result<Verified, VerifyError> {
+        let refresh = self.refresh_verifier().for_ending();
+        match refresh.verify(token) {
+            Err(VerifyError::OtherType | VerifyError::Untyped) => {
+                self.access_verifier().for_ending().verify(token)
+            }
+            verified => verified,
+        }
+    }
+
+    fn access_verifier(&self) -> Verifier {
+        let clock = self.guard.verifier().clock();
+        self.issuer
+            .verifier()
+            .with_clock(std::sync::Arc::clone(clock))
+            .with_born_at(BornAt::Ids)
+    }
+
+    async fn end_with(&self, verified: &Verified, cause: Cause) -> Result<(), EndError> {
+        let registered = verified.registered();
+        let (Some(session), Some(subject)) = (&registered.session, &registered.subject) else {
+            let jti = registered.jti.as_ref().ok_or(EndError::NotFound)?;
+            return Ok(self
+                .revoke(verified, Dimension::Jti, jti.as_str(), cause)
+                .await?);
+        };
+        self.revoke(verified, Dimension::Session, session.as_str(), cause)
+            .await?;
+        self.tell_ended(subject, vec![session.clone()], cause);
+        Ok(())
+    }
+
+    async fn revoke(
+        &self,
+        verified: &Verified,
+        dimension: Dimension,
+        value: &str,
+        cause: Cause,
+    ) -> Result<(), StoreError> {
+        self.require().await?;
+        let issuer = verified.registered().issuer.as_deref().unwrap_or_default();
+        let placement = Placement::One(verified.shard());
+        let revocation = Revocation::new(dimension, issuer, value, placement, Reach::Forever)
+            .with_audit(Some(cause.as_str().into()), None);
+        self.store().revoke(&[revocation]).await.map(drop)
+    }
+
+    /// What covers the user's sessions through a client.
+    async fn cutoffs(
+        &self,
+        shard: Shard,
+        subject: Digest,
+        client: &ClientId,
+    ) -> Result<Cutoffs, StoreError> {
+        let issuer = self.issuer.name();
+        let digests = [
+            subject,
+            Digest::of(&Dimension::Client, issuer, client.as_str().as_bytes()),
+            Digest::of(&Dimension::Issuer, issuer, issuer.as_bytes()),
+        ];
+        let query = Lookup::new(shard, &digests);
+        match self.store().lookup_now(&query) {
+            Some(found) => found,
+            None => self.store().lookup(&query).await,
+        }
+    }
+
+    fn tell_ended(&self, subject: &Subject, ended: Vec<SessionId>, cause: Cause) {
+        for session in ended {
+            self.tell(&Event {
+                kind: EventKind::SessionEnded(cause),
+                subject: subject.clone(),
+                session: Some(session),
+                client: None,
+            });
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Opening a session.
+
+use std::{fmt, time::Duration};
+
+use serde_json::{Map, Value};
+
+use super::{
+    sessions::{Inner, odd_answer},
+    sign::{AccessToken, RefreshToken},
+};
+use crate::{
+    clock::Timestamp,
+    revocation::Dimension,
+    session::{
+        AttemptId, Cause, Event, EventKind, Grant, Identity, IssueError, Proposal, Record, SPENDS,
+        Sessions, issue::checked_subject,
+    },
+    store::{Opened, Opening, StoreError, Transition, Transitioned},
+    token::{ClientId, Jti, Scope, SessionId, Subject},
+};
+
+/// A login that has begun: made before the credentials are checked, by [`Sessions::begin`].
+#[derive(Debug)]
+#[must_use = "a login begins before the credentials are checked, and ends in `Sessions::login`"]
+pub struct LoginAttempt {
+    since: Timestamp,
+}
+
+impl Sessions {
+    /// Begins a login. Call it **before** the credentials are checked: what is revoked from here on,
+    /// a password that was right a moment ago among it, refuses the login.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not answer: nobody can log in then.
+    pub async fn begin(&self) -> Result<LoginAttempt, StoreError> {
+        self.0.require().await?;
+        let since = self.0.store().earliest_now().await?;
+        Ok(LoginAttempt { since })
+    }
+
+    /// Opens a session of `subject`, whose credentials the application has checked since `attempt`
+    /// began, and signs its first pair of tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`LoginError::Stale`] when the user's sessions were revoked since the attempt began: check the
+    /// credentials anew. [`LoginError::Store`] when the store does not answer; no session is open
+    /// then, or one that nobody holds.
+    pub async fn login(
+        &self,
+        attempt: LoginAttempt,
+        subject: impl Into<Subject>,
+        grant: &Grant,
+    ) -> Result<Pair, LoginError> {
+        let subject = subject.into();
+        checked_subject(&subject)?;
+        let inner = &*self.0;
+        let issuer = &inner.issuer;
+        let named = inner.guard.verifier().claim_dimensions();
+        let (dimensions, covering) = grant
+            .coverable(issuer.name(), &subject, issuer.key().id(), named)
+            .ok_or(IssueError::Claims)?;
+        let id = AttemptId::random();
+        let mut opened_at = attempt.since;
+        for _ in 0..OPENINGS {
+            let session = SessionId::opened_at(opened_at);
+            let record = inner.record(&subject, &session, opened_at, grant, id);
+            let opening = Opening {
+                index: inner.index(&subject),
+                session: &session,
+                record: &record,
+                covering: &covering,
+                since: attempt.since,
+                cap: inner.cap,
+            };
+            match inner.transition(Transition::Open(&opening)).await? {
+                Transitioned::Opened(Opened::Opened(evicted)) => {
+                    inner.tell_opened(&subject, &session, &record, evicted);
+                    return Ok(inner.pair(&Signing {
+                        subject: &subject,
+                        session: &session,
+                        client: &record.client,
+                        identity: &record.current,
+                        scope: &grant.scope,
+                        own: &grant.claims,
+                    })?);
+                }
+                Transitioned::Opened(Opened::OpenAt(later)) => opened_at = later,
+                Transitioned::Opened(Opened::Stale) => return Err(LoginError::Stale),
+                Transitioned::Opened(Opened::Full) => return Err(LoginError::TooManySessions),
+                Transitioned::Opened(Opened::Revoked(index)) => {
+                    let dimension = dimensions.get(index).cloned();
+                    return Err(LoginError::Revoked(dimension.unwrap_or(Dimension::Subject)));
+                }
+                _ => return Err(odd_answer().into()),
+            }
+        }
+        // Each time, a cutoff was raised between the question and the answer.
+        Err(LoginError::Stale)
+    }
+}
+
+/// What is signed for one generation of a session.
+pub(super) struct Signing<'a> {
+    pub(super) subject: &'a Subject,
+    pub(super) session: &'a SessionId,
+    pub(super) client: &'a ClientId,
+    pub(super) identity: &'a Identity,
+    pub(super) scope: &'a Scope,
+    pub(super) own: &'a Map<String, Value>,
+}
+
+impl Inner {
+    pub(super) fn pair(&self, signing: &Signing<'_>) -> Result<Pair, IssueError> {
+        let Signing {
+            subject,
+            session,
+            client,
+            identity,
+            scope,
+            own,
+        } = *signing;
+        let issued_at = identity.issued_at;
+        let access = self.issuer.sign_access(&AccessToken {
+            subject,
+            session,
+            jti: &identity.access,
+            client,
+            issued_at,
+            expires_at: identity.access_expires_at,
+            scope,
+            own,
+        })?;
+        let refresh = self.issuer.sign_refresh(&RefreshToken {
+            subject,
+            session,
+            generation: identity.generation,
+            jti: &identity.refresh,
+            client,
+            issued_at,
+            expires_at: identity.refresh_expires_at,
+            scope,
+            own,
+        })?;
+        Ok(Pair {
+            access,
+            refresh,
+            session: session.clone(),
+            scope: scope.clone(),
+            expires_in: identity.access_expires_at.saturating_since(issued_at),
+            refresh_expires_in: identity.refresh_expires_at.saturating_since(issued_at),
+        })
+    }
+
+    /// What the next pair would be.
+    pub(super) fn proposal(&self, now: Timestamp) -> Proposal {
+        let lifetime = self.issuer.lifetime();
+        let jitter = self.jitter.min(lifetime / 2).as_secs();
+        // 64 random bits over a range of seconds: the bias is nowhere to be seen.
+        let bits = AttemptId::random().bits() >> 64;
+        let early = u64::try_from(bits % u128::from(jitter + 1)).unwrap_or(0);
+        Proposal {
+            refresh: Jti::made_at(now),
+            access: Jti::made_at(now),
+            access_lifetime: lifetime - Duration::from_secs(early),
+        }
+    }
+
+    fn record(
+        &self,
+        subject: &Subject,
+        session: &SessionId,
+        opened_at: Timestamp,
+        grant: &Grant,
+        attempt: AttemptId,
+    ) -> Record {
+        let absolute_deadline = opened_at.saturating_add(self.policy.absolute_lifetime);
+        let idle_deadline = opened_at
+            .saturating_add(self.policy.idle_lifetime)
+            .min(absolute_deadline);
+        let proposal = self.proposal(opened_at);
+        let current = Identity::dated(1, &proposal, opened_at, idle_deadline, absolute_deadline);
+        Record {
+            subject: subject.clone(),
+            entry: self.entry(session),
+            client: grant.client_or_default(),
+            device: grant.device.clone(),
+            opened_at,
+            last_used_at: opened_at,
+            idle_deadline,
+            absolute_deadline,
+            current,
+            previous: None,
+            spent_at: [Timestamp::EPOCH; SPENDS],
+            attempt: Some(attempt),
+            recovered: false,
+            privileges_changed_at: Timestamp::EPOCH,
+        }
+    }
+
+    fn tell_opened(
+        &self,
+        subject: &Subject,
+        session: &SessionId,
+        record: &Record,
+        evicted: Vec<SessionId>,
+    ) {
+        let event = |kind, session| Event {
+            kind,
+            subject: subject.clone(),
+            session: Some(session),
+            client: Some(record.client.clone()),
+        };
+        self.tell(&event(EventKind::SessionOpened, session.clone()));
+        for session in evicted {
+            self.tell(&event(EventKind::SessionEnded(Cause::Evicted), session));
+        }
+    }
+}
+
+/// A fresh access token and the refresh token that brings forth the next.
+#[derive(Clone)]
+pub struct Pair {
+    access: Box<str>,
+    refresh: Box<str>,
+    session: SessionId,
+    scope: Scope,
+    expires_in: Duration,
+    refresh_expires_in: Duration,
+}
+
+impl Pair {
+    /// The access token's text. Hand it to its owner over TLS with `Cache-Control: no-store`; never
+    /// log it.
+    pub fn access_token(&self) -> &str {
+        &self.access
+    }
+
+    /// The refresh token's text, more precious still.
+    pub fn refresh_token(&self) -> &str {
+        &self.refresh
+    }
+
+    /// The session of both.
+    pub fn session(&self) -> &SessionId {
+        &self.session
+    }
+
+    /// What the access token may be used for.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// How long the access token lives from its `iat`, in whole seconds: `expires_in`
+    /// (RFC 6749 §5.1).
+    pub fn expires_in(&self) -> Duration {
+        self.expires_in
+    }
+
+    /// How long the refresh token lives from its `iat`, in whole seconds.
+    pub fn refresh_expires_in(&self) -> Duration {
+        self.refresh_expires_in
+    }
+}
+
+impl fmt::Debug for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pair")
+            .field("session", &self.session)
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
+    }
+}
+
+/// No session was opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoginError {
+    /// The user's sessions were revoked since the login began: what was checked then may hold no
+    /// more. Check the credentials anew.
+    #[error("the user's sessions were revoked since the login began")]
+    Stale,
+    /// The user has as many sessions as allowed.
+    #[error("the user has as many sessions as allowed")]
+    TooManySessions,
+    /// Something the session would carry is revoked for ever: the signing key, most likely.
+    #[error("the {0} of the new session is revoked")]
+    Revoked(Dimension),
+    /// The store did not answer.
+    #[error("the store could not open the session")]
+    Store(#[from] StoreError),
+    /// The tokens could not be made.
+    #[error("the tokens could not be made")]
+    Issue(#[from] IssueError),
+}
+
+/// How often a login is dated anew because cutoffs were raised meanwhile.
+const OPENINGS: usize = 4;

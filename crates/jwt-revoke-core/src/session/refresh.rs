@@ -1,0 +1,297 @@
+//! Exchanging a refresh token.
+
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use futures_timer::Delay;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{
+    grant::claim_values,
+    login::{Pair, Signing},
+    sessions::{Inner, odd_answer},
+};
+use crate::{
+    revocation::Digest,
+    session::{
+        AttemptId, Cause, Event, EventKind, IssueError, Outcome, Presented, Refreshing, ReuseScope,
+        Sessions, Welcome,
+    },
+    store::{BoxError, Ending, Rotating, StoreError, Transition, Transitioned},
+    token::{ClientId, SessionId, Subject},
+    verify::{Verified, VerifyError},
+};
+
+impl Sessions {
+    /// Exchanges a refresh token for the next pair, once. `presenter` is the client that presents
+    /// it, where the request says so; another client's token is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`RefreshError`]. Of those, only [`RefreshError::Reused`], [`RefreshError::Forked`] and
+    /// [`RefreshError::Unwelcome`] end something. After [`RefreshError::Store`] and
+    /// [`RefreshError::Hook`] the token still works: the client should try again.
+    pub async fn refresh(
+        &self,
+        token: &str,
+        presenter: Option<ClientId>,
+    ) -> Result<Pair, RefreshError> {
+        let inner = &*self.0;
+        let verified = inner
+            .refresh_verifier()
+            .verify(token)
+            .map_err(RefreshError::Invalid)?;
+        let mut token = RefreshedToken::read(inner, &verified)?;
+        token.presented.presenter = presenter;
+        let proposal = inner.proposal(inner.guard.verifier().clock().now());
+        let rotating = Rotating {
+            index: inner.index(&token.subject),
+            subject: &token.subject,
+            session: &token.session,
+            entry: inner.entry(&token.session),
+            born_at: verified.born_at(),
+            covering: &token.covering,
+            presented: &token.presented,
+            attempt: AttemptId::random(),
+            proposal: &proposal,
+            policy: &inner.policy,
+        };
+        let mut scope = verified.registered().scope.clone();
+        let mut own = token.own.clone();
+        if inner.hook.is_some() && would_succeed(&inner.look(&rotating).await?) {
+            match inner.ask(&token, &scope).await? {
+                Welcome::Unchanged => {}
+                Welcome::With(grant) => {
+                    claim_values(&grant.claims, inner.guard.verifier().claim_dimensions())
+                        .ok_or(IssueError::Claims)?;
+                    (scope, own) = (grant.scope, grant.claims);
+                }
+                Welcome::Refuse => {
+                    inner.end_unwelcome(&token, rotating.entry).await?;
+                    return Err(RefreshError::Unwelcome);
+                }
+            }
+        }
+        let identity = match inner.rotate(&rotating).await? {
+            Outcome::Rotated(identity) => identity,
+            Outcome::Retried(identity) => {
+                inner.tell_of(&token, EventKind::GraceRetry);
+                identity
+            }
+            Outcome::Recovered(identity) => {
+                inner.tell_of(&token, EventKind::Recovered);
+                identity
+            }
+            refused => return Err(inner.refused(&token, &refused)),
+        };
+        Ok(inner.pair(&Signing {
+            subject: &token.subject,
+            session: &token.session,
+            client: &token.presented.client,
+            identity: &identity,
+            scope: &scope,
+            own: &own,
+        })?)
+    }
+}
+
+/// Why a refresh token was not exchanged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RefreshError {
+    /// It is not one of ours, or has lapsed.
+    #[error("the refresh token is invalid")]
+    Invalid(#[source] VerifyError),
+    /// It was issued to another client.
+    #[error("the refresh token was issued to another client")]
+    OtherClient,
+    /// Its session has ended, or it is revoked in another respect.
+    #[error("the session has ended")]
+    Ended,
+    /// Its session is not known to the store.
+    #[error("there is no such session")]
+    Unknown,
+    /// Its session was idle too long, or is as old as it may get.
+    #[error("the session has expired")]
+    Expired,
+    /// Its successor was used already, a moment ago: another tab has the newer token.
+    #[error("the refresh token was superseded a moment ago")]
+    Superseded,
+    /// The session ended because the store had lost a write and its line split.
+    #[error("the session's line split in a failover, so it ended")]
+    Forked,
+    /// It was spent before and came back: theft, or a careless client.
+    #[error("a spent refresh token came back")]
+    Reused {
+        /// What ended.
+        scope: ReuseScope,
+    },
+    /// The application no longer wants the user; the session ended.
+    #[error("the user is no longer welcome")]
+    Unwelcome,
+    /// The application could not tell whether the user is still welcome. Nothing changed.
+    #[error("the application could not tell whether the user is welcome")]
+    Hook(#[source] BoxError),
+    /// The store did not answer. Nothing changed, or a repetition gets what was changed.
+    #[error("the store did not answer")]
+    Store(#[from] StoreError),
+    /// The tokens could not be made.
+    #[error("the tokens could not be made")]
+    Issue(#[from] IssueError),
+}
+
+impl RefreshError {
+    /// Whether the token may still be good, so that the client should keep it and try again: 503.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Hook(_) | Self::Store(_) | Self::Issue(_))
+    }
+}
+
+/// What a refresh token says, beside the claims it shares with access tokens.
+struct RefreshedToken {
+    subject: Subject,
+    session: SessionId,
+    presented: Presented,
+    own: Map<String, Value>,
+    covering: Vec<Digest>,
+}
+
+#[derive(Deserialize)]
+struct Extra {
+    #[serde(rename = "gen")]
+    generation: u64,
+    #[serde(default)]
+    ext: Map<String, Value>,
+}
+
+impl RefreshedToken {
+    fn read(inner: &Inner, verified: &Verified) -> Result<Self, RefreshError> {
+        let malformed = |claim| RefreshError::Invalid(VerifyError::InvalidClaim(claim));
+        let missing = |claim| RefreshError::Invalid(VerifyError::MissingClaim(claim));
+        let registered = verified.registered();
+        let extra: Extra =
+            serde_json::from_slice(verified.payload()).map_err(|_| malformed("gen"))?;
+        if !(1..=MAX_GENERATION).contains(&extra.generation) {
+            return Err(malformed("gen"));
+        }
+        let mut covering = verified.lookup().digests.to_vec();
+        let named = inner.guard.verifier().claim_dimensions();
+        for (dimension, value) in claim_values(&extra.ext, named).ok_or(malformed("ext"))? {
+            covering.push(Digest::of(
+                &dimension,
+                inner.issuer.name(),
+                value.as_bytes(),
+            ));
+        }
+        Ok(Self {
+            subject: registered.subject.clone().ok_or(missing("sub"))?,
+            session: registered.session.clone().ok_or(missing("sid"))?,
+            presented: Presented {
+                generation: extra.generation,
+                jti: registered.jti.clone().ok_or(missing("jti"))?,
+                client: registered.client_id.clone().ok_or(missing("client_id"))?,
+                presenter: None,
+            },
+            own: extra.ext,
+            covering,
+        })
+    }
+}
+
+impl Inner {
+    async fn look(&self, rotating: &Rotating<'_>) -> Result<Outcome, StoreError> {
+        match self.transition(Transition::Look(rotating)).await? {
+            Transitioned::Rotated(outcome) => Ok(outcome),
+            _ => Err(odd_answer()),
+        }
+    }
+
+    async fn rotate(&self, rotating: &Rotating<'_>) -> Result<Outcome, StoreError> {
+        match self.transition(Transition::Rotate(rotating)).await? {
+            Transitioned::Rotated(outcome) => Ok(outcome),
+            _ => Err(odd_answer()),
+        }
+    }
+
+    async fn ask(
+        &self,
+        token: &RefreshedToken,
+        scope: &crate::token::Scope,
+    ) -> Result<Welcome, RefreshError> {
+        let Some(hook) = &self.hook else {
+            return Ok(Welcome::Unchanged);
+        };
+        let refreshing = Refreshing {
+            subject: token.subject.clone(),
+            session: token.session.clone(),
+            client: token.presented.client.clone(),
+            scope: scope.clone(),
+            claims: token.own.clone(),
+        };
+        let answer = hook.boxed_welcome(refreshing);
+        match select(answer, Delay::new(self.hook_limit)).await {
+            Either::Left((answer, _)) => answer.map_err(RefreshError::Hook),
+            Either::Right(_) => Err(RefreshError::Hook(Box::new(HookTooSlow(self.hook_limit)))),
+        }
+    }
+
+    async fn end_unwelcome(
+        &self,
+        token: &RefreshedToken,
+        entry: Digest,
+    ) -> Result<(), RefreshError> {
+        let ending = Ending {
+            index: self.index(&token.subject),
+            session: &token.session,
+            entry,
+            owner: &token.subject,
+            cause: Cause::Unwelcome.as_str(),
+        };
+        self.transition(Transition::End(&ending)).await?;
+        self.tell_of(token, EventKind::SessionEnded(Cause::Unwelcome));
+        Ok(())
+    }
+
+    fn refused(&self, token: &RefreshedToken, outcome: &Outcome) -> RefreshError {
+        match outcome {
+            Outcome::Refused => RefreshError::OtherClient,
+            Outcome::Ended => RefreshError::Ended,
+            Outcome::Expired => RefreshError::Expired,
+            Outcome::Superseded => RefreshError::Superseded,
+            Outcome::Forked => {
+                self.tell_of(token, EventKind::SessionEnded(Cause::Forked));
+                RefreshError::Forked
+            }
+            Outcome::Reused => {
+                let scope = self.policy.reuse;
+                self.tell_of(token, EventKind::ReuseDetected(scope));
+                RefreshError::Reused { scope }
+            }
+            _ => RefreshError::Unknown,
+        }
+    }
+
+    fn tell_of(&self, token: &RefreshedToken, kind: EventKind) {
+        self.tell(&Event {
+            kind,
+            subject: token.subject.clone(),
+            session: Some(token.session.clone()),
+            client: Some(token.presented.client.clone()),
+        });
+    }
+}
+
+fn would_succeed(outcome: &Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::Rotated(_) | Outcome::Retried(_) | Outcome::Recovered(_)
+    )
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("it did not answer within {0:?}")]
+struct HookTooSlow(Duration);
+
+/// The highest generation that stores count exactly.
+const MAX_GENERATION: u64 = 1 << 52;

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     clock::Timestamp,
     revocation::Digest,
-    session::Proposal,
+    session::{Policy, Proposal},
     token::{ClientId, Jti, Subject},
 };
 
@@ -44,6 +44,39 @@ pub struct Record {
     pub recovered: bool,
     /// When the user's privileges last changed: retries from before get no successor.
     pub privileges_changed_at: Timestamp,
+}
+
+impl Record {
+    /// The record of a session opened at `opened_at` with the pair `first`, living as long as
+    /// `policy` allows.
+    pub fn opened(
+        subject: Subject,
+        entry: Digest,
+        client: ClientId,
+        opened_at: Timestamp,
+        first: Identity,
+        policy: &Policy,
+    ) -> Self {
+        let absolute_deadline = opened_at.saturating_add(policy.absolute_lifetime);
+        Self {
+            subject,
+            entry,
+            client,
+            device: None,
+            opened_at,
+            last_used_at: opened_at,
+            idle_deadline: opened_at
+                .saturating_add(policy.idle_lifetime)
+                .min(absolute_deadline),
+            absolute_deadline,
+            current: first,
+            previous: None,
+            spent_at: [Timestamp::EPOCH; SPENDS],
+            attempt: None,
+            recovered: false,
+            privileges_changed_at: Timestamp::EPOCH,
+        }
+    }
 }
 
 /// The identity of a pair of tokens: what makes two answers "the same successor", whatever the bytes

@@ -88,8 +88,13 @@ impl StoreClock {
     /// From now on shows later instants than `instant`, at which cutoffs were written: a session
     /// opened after them is born after them, even while the clock stands still.
     pub(super) fn pass(&self, instant: Timestamp) {
-        let next = instant.saturating_add(Duration::from_millis(1));
-        self.latest.fetch_max(next.as_millis(), Ordering::AcqRel);
+        self.reach(instant.saturating_add(Duration::from_millis(1)));
+    }
+
+    /// From now on shows no earlier instant than `instant`, at which a session was opened: a cutoff
+    /// written after that covers it.
+    pub(super) fn reach(&self, instant: Timestamp) {
+        self.latest.fetch_max(instant.as_millis(), Ordering::AcqRel);
     }
 
     /// How far the store's clock is ahead of the host's.

@@ -11,11 +11,13 @@ use super::{
     audit::AuditEntry,
     entry::{Entry, KeptHorizons},
     memory::Denylist,
+    rows::{self, SessionChanges, SessionRows},
 };
 use crate::{
     clock::{Timestamp, millis},
     defaults,
     revocation::{Digest, Horizons},
+    store::StoreError,
 };
 
 /// An open file, or the same in memory.
@@ -28,6 +30,7 @@ pub(super) struct Changes {
     pub(super) horizons: Option<KeptHorizons>,
     pub(super) entries: HashMap<Digest, Entry>,
     pub(super) removed: Vec<Digest>,
+    pub(super) sessions: SessionChanges,
     pub(super) audit: Vec<AuditEntry>,
 }
 
@@ -53,13 +56,17 @@ impl Changes {
             horizons: None,
             entries: HashMap::new(),
             removed: Vec::new(),
+            sessions: SessionChanges::default(),
             audit: Vec::new(),
         }
     }
 
     /// Whether nothing but the clock would be written.
     pub(super) fn is_empty(&self) -> bool {
-        self.horizons.is_none() && self.entries.is_empty() && self.removed.is_empty()
+        self.horizons.is_none()
+            && self.entries.is_empty()
+            && self.removed.is_empty()
+            && self.sessions.kept.is_empty()
     }
 }
 
@@ -72,7 +79,7 @@ impl Database {
     pub(super) fn initialise(&self, kept: &Kept) -> Result<(), redb::Error> {
         let mut changes = Changes::new(kept.clock);
         changes.horizons = Some(kept.horizons);
-        self.write(&changes, Some(LAYOUT))
+        self.write(&changes, Some(LAYOUT)).map(drop)
     }
 
     /// Reads all entries into `denylist`, and returns the rest.
@@ -114,12 +121,19 @@ impl Database {
                 Entry::from_parts(entry.value()),
             );
         }
+        rows::verify(&transaction)?;
         Ok(kept)
     }
 
-    /// Writes changes; when it returns they are on the disk.
-    pub(super) fn commit(&self, changes: &Changes) -> Result<(), redb::Error> {
+    /// Writes changes; when it returns they are on the disk. Returns the number of sessions.
+    pub(super) fn commit(&self, changes: &Changes) -> Result<u64, redb::Error> {
         self.write(changes, None)
+    }
+
+    /// The sessions of the last commit; there must have been one.
+    pub(super) fn sessions(&self) -> Result<SessionRows, Unreadable> {
+        let transaction = self.0.begin_read().map_err(Unreadable::of)?;
+        SessionRows::read(&transaction)
     }
 
     /// The latest audit entries, newest first.
@@ -135,14 +149,14 @@ impl Database {
         .collect()
     }
 
-    fn write(&self, changes: &Changes, layout: Option<u64>) -> Result<(), redb::Error> {
+    fn write(&self, changes: &Changes, layout: Option<u64>) -> Result<u64, redb::Error> {
         let mut transaction = self.0.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         // With one phase, a damaged last commit looks like one that was interrupted, and the
         // database silently goes back to the commit before: acknowledged revocations would be
         // gone. With two, it is an error.
         transaction.set_two_phase_commit(true);
-        {
+        let sessions = {
             let mut meta = transaction.open_table(META)?;
             if let Some(layout) = layout {
                 meta.insert("layout", layout)?;
@@ -171,15 +185,28 @@ impl Database {
             while audit.len()? > defaults::AUDIT_ENTRIES {
                 audit.pop_first()?;
             }
-        }
+            rows::write(&transaction, &changes.sessions)?
+        };
         transaction.commit()?;
-        Ok(())
+        Ok(sessions)
     }
 }
 
 impl Unreadable {
     pub(super) fn of(error: impl Into<redb::Error>) -> Self {
         Self::Failed(error.into())
+    }
+
+    /// In an open store.
+    pub(super) fn while_running(self, store: &str) -> StoreError {
+        StoreError::Failed {
+            store: store.to_owned(),
+            reason: match self {
+                Self::Failed(error) => error.to_string(),
+                Self::Damaged(reason) => reason,
+                Self::Layout(_) => "a table is missing".to_owned(),
+            },
+        }
     }
 }
 

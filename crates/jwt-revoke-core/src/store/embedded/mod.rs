@@ -5,12 +5,17 @@
 
 mod address;
 mod audit;
+mod batch;
 mod builder;
 mod clock;
 mod database;
 mod entry;
 mod file;
+mod kept;
 mod memory;
+mod rows;
+mod sessions;
+mod step;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -32,13 +37,14 @@ pub use self::{audit::AuditEntry, builder::EmbeddedBuilder};
 use self::{
     clock::StoreClock,
     memory::Denylist,
+    step::Step,
     writer::{Request, Waiter},
 };
 use crate::{
     clock::Timestamp,
     defaults,
     revocation::{Cutoff, Cutoffs, Horizons, Shard},
-    store::{Lookup, Revocation, Store, StoreError, WriteRefusal},
+    store::{Lookup, Revocation, Store, StoreError, Transition, Transitioned, WriteRefusal},
 };
 
 /// A store in this process, in memory or durable in one file. Cheap to clone; all clones are one
@@ -58,7 +64,8 @@ use crate::{
 /// open. While it is ahead of the host's clock by more than half of
 /// [`HORIZON_MARGIN`](defaults::HORIZON_MARGIN), [`ready`](Store::ready) says so.
 ///
-/// Entries are forgotten an hour after their horizon, which is how far the clock may go back.
+/// Entries are forgotten an hour after their horizon, which is how far the clock may go back; the
+/// records of sessions, [`HORIZON_MARGIN`](defaults::HORIZON_MARGIN) after their last token.
 /// Before anybody calls [`require`](Store::require), horizons are those of the default lifetimes.
 ///
 /// The file is written when the last clone is dropped, which waits for that.
@@ -147,7 +154,7 @@ impl EmbeddedStore {
     }
 
     /// Forgets now what would be forgotten within the next minute anyway, and says how many entries
-    /// that were.
+    /// and sessions that were.
     ///
     /// # Errors
     ///
@@ -160,6 +167,7 @@ impl EmbeddedStore {
     pub fn stats(&self) -> EmbeddedStats {
         EmbeddedStats {
             entries: self.shared.denylist.len(),
+            sessions: self.shared.sessions.load(Ordering::Relaxed),
             waiting: self.shared.waiting.load(Ordering::Relaxed),
             commits: self.shared.commits.load(Ordering::Relaxed),
         }
@@ -200,6 +208,11 @@ impl Store for EmbeddedStore {
         let revocations = revocations.into();
         self.ask(|waiter| Request::Revoke(revocations, waiter))
             .await
+    }
+
+    async fn transition(&self, transition: &Transition<'_>) -> Result<Transitioned, StoreError> {
+        let step = Step::of(transition);
+        self.ask(|waiter| Request::Step(step, waiter)).await
     }
 
     async fn now(&self, _shard: Shard) -> Result<Timestamp, StoreError> {
@@ -250,6 +263,8 @@ impl fmt::Debug for EmbeddedStore {
 pub struct EmbeddedStats {
     /// Entries in memory.
     pub entries: usize,
+    /// Sessions with a record.
+    pub sessions: u64,
     /// Revocations and other requests that wait for the disk.
     pub waiting: usize,
     /// Transactions since the store was opened.
@@ -264,6 +279,7 @@ struct Shared {
     poisoned: OnceLock<String>,
     waiting: AtomicUsize,
     commits: AtomicU64,
+    sessions: AtomicU64,
     /// Whether the writer was asked to reserve instants and has not done it yet.
     nudged: AtomicBool,
 }
@@ -277,6 +293,7 @@ impl Shared {
             poisoned: OnceLock::new(),
             waiting: AtomicUsize::new(0),
             commits: AtomicU64::new(0),
+            sessions: AtomicU64::new(0),
             nudged: AtomicBool::new(false),
         }
     }

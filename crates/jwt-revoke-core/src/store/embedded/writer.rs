@@ -11,19 +11,22 @@ use futures::channel::oneshot;
 use super::{
     Shared,
     audit::AuditEntry,
-    database::{Changes, Database, Unreadable},
+    batch::Batch,
+    database::{Changes, Database},
     entry::KeptHorizons,
+    step::Step,
 };
 use crate::{
     clock::Timestamp,
     defaults,
-    revocation::{Digest, Horizons},
-    store::{Revocation, StoreError},
+    revocation::Horizons,
+    store::{Revocation, StoreError, Transitioned},
 };
 
 /// What the store's handles ask of the writer.
 pub(super) enum Request {
     Revoke(Box<[Revocation]>, Waiter<Timestamp>),
+    Step(Step, Waiter<Transitioned>),
     Require(Horizons, Waiter<()>),
     /// The current instant, covered by the file.
     Now(Option<Waiter<Timestamp>>),
@@ -63,7 +66,7 @@ impl Writer {
             if next_purge <= Instant::now() {
                 // Slice by slice, and requests between the slices.
                 next_purge = match self.purge_slice() {
-                    Ok(defaults::PURGE_SLICE) => Instant::now(),
+                    Ok(Slice { more: true, .. }) => Instant::now(),
                     _ => Instant::now() + defaults::PURGE_INTERVAL,
                 };
             }
@@ -83,9 +86,12 @@ impl Writer {
     /// Commits `changes` and shows them to lookups.
     pub(super) fn commit(&mut self, changes: &Changes) -> Result<(), StoreError> {
         self.shared.working()?;
-        if let Err(error) = self.database.commit(changes) {
-            self.shared.poison(&error.to_string());
-            return self.shared.working();
+        match self.database.commit(changes) {
+            Ok(sessions) => self.shared.sessions.store(sessions, Ordering::Relaxed),
+            Err(error) => {
+                self.shared.poison(&error.to_string());
+                return self.shared.working();
+            }
         }
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
         for (digest, entry) in &changes.entries {
@@ -112,76 +118,55 @@ impl Writer {
     }
 
     fn serve(&mut self, batch: Vec<Request>) {
-        let now = self.shared.clock.now();
-        let mut changes = Changes::new(now.saturating_add(defaults::CLOCK_RESERVATION));
-        let mut reserve = !self.shared.clock.is_reserved(now);
+        let shared = Arc::clone(&self.shared);
+        let now = shared.clock.now();
+        let mut reserve = !shared.clock.is_reserved(now);
+        let mut work = Batch::new(&shared, &self.database, self.horizons, now);
         let mut answers = Vec::with_capacity(batch.len());
         for request in batch {
             match request {
-                Request::Revoke(revocations, waiter) => {
-                    match self.revoke(&revocations, now, &mut changes) {
-                        Ok(()) => answers.push(Answer::Instant(waiter)),
-                        Err(error) => send(waiter, Err(error)),
-                    }
-                }
+                Request::Revoke(revocations, waiter) => match work.revoke(&revocations) {
+                    Ok(()) => answers.push(Answer::Instant(waiter)),
+                    Err(error) => send(waiter, Err(error)),
+                },
+                Request::Step(step, waiter) => match work.step(step) {
+                    Ok(answer) => answers.push(Answer::Step(waiter, answer)),
+                    Err(error) => send(waiter, Err(error)),
+                },
                 Request::Require(horizons, waiter) => {
-                    let kept = changes.horizons.unwrap_or(self.horizons);
-                    changes.horizons = kept.raised(horizons, now).or(changes.horizons);
+                    work.require(horizons);
                     answers.push(Answer::Done(waiter));
                 }
                 Request::Now(waiter) => {
-                    reserve |= self.shared.clock.runs_low(now);
+                    reserve |= shared.clock.runs_low(now);
                     answers.extend(waiter.map(Answer::Instant));
                 }
                 Request::Audit(limit, waiter) => answers.push(Answer::Audit(limit, waiter)),
                 Request::Purge(waiter) => answers.push(Answer::Purge(waiter)),
             }
         }
+        let (changes, latest_opening) = work.finish();
         let result = if reserve || !changes.is_empty() {
             self.commit(&changes)
         } else {
-            self.shared.working()
+            shared.working()
         };
-        if result.is_ok() && !changes.entries.is_empty() {
-            self.shared.clock.pass(now);
+        if result.is_ok() {
+            if !changes.entries.is_empty() {
+                shared.clock.pass(now);
+            }
+            shared.clock.reach(latest_opening);
         }
         for answer in answers {
             self.answer(answer, now);
         }
     }
 
-    /// Adds what `revocations` change; all of them or, if one is refused, none.
-    fn revoke(
-        &self,
-        revocations: &[Revocation],
-        now: Timestamp,
-        changes: &mut Changes,
-    ) -> Result<(), StoreError> {
-        let cutoffs = revocations
-            .iter()
-            .map(|revocation| revocation.reach.cutoff(now));
-        let cutoffs = cutoffs.collect::<Result<Vec<_>, _>>()?;
-        let horizons = changes.horizons.unwrap_or(self.horizons);
-        for (revocation, cutoff) in revocations.iter().zip(cutoffs) {
-            let digest = revocation.digest;
-            let old = self.entry(&digest, changes);
-            if let Some(entry) = horizons.merge(old, cutoff, revocation.horizon, now) {
-                changes.entries.insert(digest, entry);
-                changes.audit.push(AuditEntry::new(now, &revocation.audit));
-            }
-        }
-        Ok(())
-    }
-
-    fn entry(&self, digest: &Digest, changes: &Changes) -> Option<super::entry::Entry> {
-        let pending = changes.entries.get(digest).copied();
-        pending.or_else(|| self.shared.denylist.get(digest))
-    }
-
     fn answer(&mut self, answer: Answer, now: Timestamp) {
         let working = self.shared.working();
         match answer {
             Answer::Instant(waiter) => send(waiter, working.map(|()| now)),
+            Answer::Step(waiter, answer) => send(waiter, working.map(|()| answer)),
             Answer::Done(waiter) => send(waiter, working),
             Answer::Audit(limit, waiter) => {
                 send(waiter, working.and_then(|()| self.audit(limit)));
@@ -194,40 +179,45 @@ impl Writer {
     }
 
     fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        let failed = |reason: String| StoreError::Failed {
-            store: self.shared.name.clone(),
-            reason,
-        };
-        self.database.audit(limit).map_err(|error| match error {
-            Unreadable::Failed(error) => failed(error.to_string()),
-            Unreadable::Damaged(reason) => failed(reason),
-            Unreadable::Layout(_) => failed("no audit table".to_owned()),
-        })
+        let audit = self.database.audit(limit);
+        audit.map_err(|error| error.while_running(&self.shared.name))
     }
 
     fn purge(&mut self) -> Result<usize, StoreError> {
         let mut purged = 0;
         loop {
             let slice = self.purge_slice()?;
-            purged += slice;
-            if slice < defaults::PURGE_SLICE {
+            purged += slice.forgotten;
+            if !slice.more {
                 return Ok(purged);
             }
         }
     }
 
     /// Forgets entries whose expiry is so long past that no clock which this store would accept
-    /// after a restart can make a token live that they cover.
-    fn purge_slice(&mut self) -> Result<usize, StoreError> {
+    /// after a restart can make a token live that they cover, and sessions that have no token left.
+    fn purge_slice(&mut self) -> Result<Slice, StoreError> {
         self.shared.working()?;
-        let now = self.shared.clock.now();
+        let shared = Arc::clone(&self.shared);
+        let now = shared.clock.now();
         let past = now.saturating_sub(defaults::CLOCK_TOLERANCE);
-        let mut changes = Changes::new(now.saturating_add(defaults::CLOCK_RESERVATION));
-        changes.removed = self.shared.denylist.expired(past, defaults::PURGE_SLICE);
-        if !changes.removed.is_empty() {
+        let expired = shared.denylist.expired(past, defaults::PURGE_SLICE);
+        let mut work = Batch::new(&shared, &self.database, self.horizons, now);
+        // Expired entries must not stay because a session cannot be read.
+        let (sessions, looked_at) = work.forget_sessions().unwrap_or_else(|error| {
+            tracing::error!(store = shared.name, %error, "could not forget sessions");
+            (0, 0)
+        });
+        let (mut changes, _) = work.finish();
+        let slice = Slice {
+            forgotten: expired.len() + sessions,
+            more: expired.len() == defaults::PURGE_SLICE || looked_at == defaults::PURGE_SLICE,
+        };
+        changes.removed = expired;
+        if !changes.is_empty() {
             self.commit(&changes)?;
         }
-        Ok(changes.removed.len())
+        Ok(slice)
     }
 
     /// Takes back the instants that were reserved and not used.
@@ -253,9 +243,17 @@ impl Request {
     }
 }
 
+/// What one transaction has forgotten.
+struct Slice {
+    forgotten: usize,
+    /// Whether there may be more of it.
+    more: bool,
+}
+
 /// Who is told what once the transaction is through.
 enum Answer {
     Instant(Waiter<Timestamp>),
+    Step(Waiter<Transitioned>, Transitioned),
     Done(Waiter<()>),
     Audit(usize, Waiter<Vec<AuditEntry>>),
     Purge(Waiter<usize>),

@@ -1,0 +1,105 @@
+//! What a batch of requests changes, request by request, before it is committed.
+
+use super::{
+    Shared,
+    audit::AuditEntry,
+    database::{Changes, Database},
+    entry::{Entry, KeptHorizons},
+    rows::SessionRows,
+};
+use crate::{
+    clock::Timestamp,
+    defaults,
+    revocation::{Cutoff, Digest, Dimension, Horizon, Horizons},
+    store::{Audit, Revocation, StoreError},
+};
+
+/// Requests that will be committed together, all of them at one instant. Each sees what those before
+/// it have changed.
+pub(super) struct Batch<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) database: &'a Database,
+    pub(super) now: Timestamp,
+    horizons: KeptHorizons,
+    pub(super) changes: Changes,
+    /// The sessions of the commit before, once they have been asked for.
+    pub(super) rows: Option<SessionRows>,
+    pub(super) latest_opening: Timestamp,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(
+        shared: &'a Shared,
+        database: &'a Database,
+        horizons: KeptHorizons,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            shared,
+            database,
+            now,
+            horizons,
+            changes: Changes::new(now),
+            rows: None,
+            latest_opening: Timestamp::EPOCH,
+        }
+    }
+
+    /// What is to be committed, and the latest instant at which a session was opened.
+    pub(super) fn finish(self) -> (Changes, Timestamp) {
+        let mut changes = self.changes;
+        let latest = self.now.max(self.latest_opening);
+        changes.clock = latest.saturating_add(defaults::CLOCK_RESERVATION);
+        (changes, self.latest_opening)
+    }
+
+    pub(super) fn require(&mut self, horizons: Horizons) {
+        let raised = self.horizons.raised(horizons, self.now);
+        self.horizons = raised.unwrap_or(self.horizons);
+        self.changes.horizons = raised.or(self.changes.horizons);
+    }
+
+    /// Adds what `revocations` change; all of them or, if one is refused, none.
+    pub(super) fn revoke(&mut self, revocations: &[Revocation]) -> Result<(), StoreError> {
+        let cutoffs = revocations
+            .iter()
+            .map(|revocation| revocation.reach.cutoff(self.now));
+        let cutoffs = cutoffs.collect::<Result<Vec<_>, _>>()?;
+        for (revocation, cutoff) in revocations.iter().zip(cutoffs) {
+            if revocation.audit.dimension == Dimension::Session {
+                self.forget_session(revocation.digest);
+            }
+            self.raise(
+                revocation.digest,
+                cutoff,
+                revocation.horizon,
+                &revocation.audit,
+            );
+        }
+        Ok(())
+    }
+
+    /// Raises the cutoff of `digest`, if it is lower.
+    pub(super) fn raise(
+        &mut self,
+        digest: Digest,
+        cutoff: Cutoff,
+        horizon: Horizon,
+        audit: &Audit,
+    ) {
+        let old = self.entry(&digest);
+        if let Some(entry) = self.horizons.merge(old, cutoff, horizon, self.now) {
+            self.changes.entries.insert(digest, entry);
+            self.changes.audit.push(AuditEntry::new(self.now, audit));
+        }
+    }
+
+    pub(super) fn cutoff(&self, digest: &Digest) -> Option<Cutoff> {
+        self.entry(digest).map(Entry::cutoff)
+    }
+
+    fn entry(&self, digest: &Digest) -> Option<Entry> {
+        let pending = self.changes.entries.get(digest).copied();
+        pending.or_else(|| self.shared.denylist.get(digest))
+    }
+}

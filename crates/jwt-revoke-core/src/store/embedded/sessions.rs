@@ -1,0 +1,306 @@
+//! Steps in the life of sessions.
+
+use super::{
+    batch::Batch,
+    database::Unreadable,
+    kept::KeptSession,
+    rows::SessionRows,
+    step::{Open, Rotate, Step, User},
+};
+use crate::{
+    defaults,
+    revocation::{Cutoff, Cutoffs, Digest, Dimension, Horizon},
+    session::{Effect, Outcome, SessionCap, WhenFull, rotate},
+    store::{Audit, Opened, StoreError, Transitioned},
+    token::{SessionId, Subject},
+};
+
+/// Each step reads first and changes afterwards, so one that fails has changed nothing.
+impl Batch<'_> {
+    pub(super) fn step(&mut self, step: Step) -> Result<Transitioned, StoreError> {
+        match step {
+            Step::Open(open) => self.open(open).map(Transitioned::Opened),
+            Step::Rotate { rotate, commit } => {
+                self.rotate(&rotate, commit).map(Transitioned::Rotated)
+            }
+            Step::End {
+                user,
+                entry,
+                owner,
+                cause,
+            } => self.end(&user, entry, &owner, &cause),
+            Step::EndOthers { user, keep, cause } => self.end_others(&user, &keep, &cause),
+            Step::List(user) => self.list(&user),
+            Step::MarkPrivileges(user) => self.mark_privileges(&user),
+        }
+    }
+
+    fn open(&mut self, open: Open) -> Result<Opened, StoreError> {
+        let record = &open.record;
+        let cutoffs = self.cutoffs(&open.covering);
+        let earliest = match cutoffs.highest() {
+            None => self.now,
+            Some(Cutoff::Forever) => {
+                let index = cutoffs.covering(self.now).unwrap_or_default();
+                return Ok(Opened::Revoked(index));
+            }
+            Some(Cutoff::At(cutoff)) if cutoff >= open.since => return Ok(Opened::Stale),
+            Some(Cutoff::At(cutoff)) => self.now.max(cutoff.saturating_add(MILLISECOND)),
+        };
+        // As far ahead as a cutoff may have pushed it, and not a millisecond less, or a caller who
+        // does as told would be told so again.
+        let latest = earliest.max(self.now.saturating_add(defaults::MAX_CUTOFF_AHEAD));
+        let oldest = self.now.saturating_sub(defaults::MAX_OPENING_AGE);
+        if cutoffs.covering(record.opened_at).is_some()
+            || !(oldest..=latest).contains(&record.opened_at)
+        {
+            return Ok(Opened::OpenAt(earliest));
+        }
+        // It was opened by an earlier attempt, and has been ended since.
+        if self.cutoff(&record.entry).is_some() {
+            return Ok(Opened::Stale);
+        }
+        if let Some(kept) = self.kept(&record.entry)? {
+            return if record.attempt.is_some() && kept.record.attempt == record.attempt {
+                Ok(Opened::Opened(Vec::new()))
+            } else {
+                Err(self.failed("a session of that name is open already"))
+            };
+        }
+        let subject = open.user.subject;
+        let evicted = match open.cap {
+            None => Vec::new(),
+            Some(cap) => {
+                let live = self.live(subject)?;
+                let Some(evicted) = make_room(live, cap) else {
+                    return Ok(Opened::Full);
+                };
+                evicted
+            }
+        };
+        self.latest_opening = self.latest_opening.max(record.opened_at);
+        let entry = record.entry;
+        self.changes
+            .sessions
+            .opened
+            .entry(subject)
+            .or_default()
+            .push(entry);
+        self.save(KeptSession::new(open.session, subject, open.record));
+        Ok(Opened::Opened(self.end_all(evicted, &open.user, "cap")))
+    }
+
+    fn rotate(&mut self, asked: &Rotate, commit: bool) -> Result<Outcome, StoreError> {
+        let kept = self.kept(&asked.entry)?;
+        let covered = self.cutoffs(&asked.covering).covering(asked.born_at);
+        let (outcome, effect) = rotate(
+            kept.as_ref().map(|kept| &kept.record),
+            covered.is_some(),
+            &asked.presented,
+            asked.attempt,
+            &asked.proposal,
+            self.now,
+            &asked.policy,
+        );
+        let Some(kept) = kept.filter(|_| commit) else {
+            return Ok(outcome);
+        };
+        let cause = match outcome {
+            Outcome::Forked => "fork",
+            _ => "reuse",
+        };
+        match effect {
+            Effect::Nothing => {}
+            Effect::Save(record) => self.save(KeptSession {
+                record: *record,
+                ..kept
+            }),
+            Effect::EndSession => self.end_session(&kept, &asked.user, cause),
+            Effect::EndSubject(at) => {
+                self.end_session(&kept, &asked.user, cause);
+                let audit = audit(
+                    Dimension::Subject,
+                    asked.subject.as_str(),
+                    &asked.user,
+                    cause,
+                );
+                let subject = asked.user.subject;
+                self.raise(subject, Cutoff::At(at), Horizon::Session, &audit);
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn end(
+        &mut self,
+        user: &User,
+        entry: Digest,
+        owner: &Subject,
+        cause: &str,
+    ) -> Result<Transitioned, StoreError> {
+        let kept = self.kept(&entry)?;
+        let theirs = kept.filter(|kept| kept.record.subject == *owner);
+        let ended = self.end_all(theirs.into_iter().collect(), user, cause);
+        Ok(Transitioned::Ended(ended))
+    }
+
+    fn end_others(
+        &mut self,
+        user: &User,
+        keep: &SessionId,
+        cause: &str,
+    ) -> Result<Transitioned, StoreError> {
+        let mut others = self.live(user.subject)?;
+        others.retain(|kept| kept.session != *keep);
+        Ok(Transitioned::Ended(self.end_all(others, user, cause)))
+    }
+
+    fn list(&mut self, user: &User) -> Result<Transitioned, StoreError> {
+        let kept = self.of_user(user.subject)?.into_iter();
+        let unexpired = kept.filter(|kept| kept.is_unexpired(self.now));
+        let listed = unexpired.map(|kept| (kept.session, kept.record));
+        Ok(Transitioned::Listed(listed.collect()))
+    }
+
+    fn mark_privileges(&mut self, user: &User) -> Result<Transitioned, StoreError> {
+        for mut kept in self.of_user(user.subject)? {
+            let marked = &mut kept.record.privileges_changed_at;
+            *marked = self.now.max(*marked);
+            self.save(kept);
+        }
+        Ok(Transitioned::Marked)
+    }
+
+    /// The session with the entry `entry` is revoked, so its record goes, also one that cannot be
+    /// read: nothing keeps a revocation from being written.
+    pub(super) fn forget_session(&mut self, entry: Digest) {
+        if !matches!(self.kept(&entry), Ok(None)) {
+            self.changes.sessions.kept.insert(entry, None);
+        }
+    }
+
+    /// Deletes, of the sessions that are due, those that have no token left. Returns how many they
+    /// were, and how many it has looked at.
+    pub(super) fn forget_sessions(&mut self) -> Result<(usize, usize), StoreError> {
+        let now = self.now;
+        let due = self.read(|rows| rows.due(now, defaults::PURGE_SLICE))?;
+        let mut forgotten = 0;
+        for entry in &due {
+            let kept = self.kept(entry)?;
+            let filed_anew = kept.and_then(|kept| kept.filed_anew(now));
+            forgotten += usize::from(filed_anew.is_none());
+            self.changes.sessions.kept.insert(*entry, filed_anew);
+        }
+        Ok((forgotten, due.len()))
+    }
+
+    fn end_all(&mut self, all: Vec<KeptSession>, user: &User, cause: &str) -> Vec<SessionId> {
+        all.into_iter()
+            .map(|kept| {
+                self.end_session(&kept, user, cause);
+                kept.session
+            })
+            .collect()
+    }
+
+    /// Writes the session's entry and deletes its record.
+    fn end_session(&mut self, kept: &KeptSession, user: &User, cause: &str) {
+        let entry = kept.record.entry;
+        let audit = audit(Dimension::Session, kept.session.as_str(), user, cause);
+        self.raise(entry, Cutoff::Forever, Horizon::Session, &audit);
+        self.changes.sessions.kept.insert(entry, None);
+    }
+
+    fn save(&mut self, kept: KeptSession) {
+        let entry = kept.record.entry;
+        self.changes.sessions.kept.insert(entry, Some(kept));
+    }
+
+    /// The user's sessions that can be used, the oldest first.
+    fn live(&mut self, subject: Digest) -> Result<Vec<KeptSession>, StoreError> {
+        let cutoff = self.cutoff(&subject);
+        let now = self.now;
+        let mut live = self.of_user(subject)?;
+        live.retain(|kept| {
+            let covered = cutoff.is_some_and(|cutoff| cutoff.covers(kept.record.opened_at));
+            !covered && kept.is_unexpired(now)
+        });
+        Ok(live)
+    }
+
+    /// All sessions of a user that have a record, the oldest first.
+    fn of_user(&mut self, subject: Digest) -> Result<Vec<KeptSession>, StoreError> {
+        let mut entries = self.read(|rows| rows.of_user(&subject))?;
+        let opened = self.changes.sessions.opened.get(&subject);
+        entries.extend(opened.into_iter().flatten());
+        let mut found = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            found.extend(self.kept(entry)?);
+        }
+        found.sort_unstable_by(|a, b| {
+            let key = |kept: &KeptSession| (kept.record.opened_at, kept.session.clone());
+            key(a).cmp(&key(b))
+        });
+        Ok(found)
+    }
+
+    fn kept(&mut self, entry: &Digest) -> Result<Option<KeptSession>, StoreError> {
+        match self.changes.sessions.kept.get(entry) {
+            Some(pending) => Ok(pending.clone()),
+            None => self.read(|rows| rows.get(entry)),
+        }
+    }
+
+    fn read<T>(
+        &mut self,
+        what: impl FnOnce(&SessionRows) -> Result<T, Unreadable>,
+    ) -> Result<T, StoreError> {
+        let name = &self.shared.name;
+        let rows = match &self.rows {
+            Some(rows) => rows,
+            None => {
+                let rows = self.database.sessions();
+                self.rows
+                    .insert(rows.map_err(|error| error.while_running(name))?)
+            }
+        };
+        what(rows).map_err(|error| error.while_running(name))
+    }
+
+    fn cutoffs(&self, covering: &[Digest]) -> Cutoffs {
+        let find = |(index, digest)| Some((index, self.cutoff(digest)?));
+        covering.iter().enumerate().filter_map(find).collect()
+    }
+
+    fn failed(&self, reason: &str) -> StoreError {
+        StoreError::Failed {
+            store: self.shared.name.clone(),
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Which of the `live` sessions must end for one more, the oldest first; `None` if none may.
+fn make_room(mut live: Vec<KeptSession>, cap: SessionCap) -> Option<Vec<KeptSession>> {
+    let limit = usize::try_from(cap.limit.max(1)).unwrap_or(usize::MAX);
+    let excess = (live.len() + 1).saturating_sub(limit);
+    match cap.when_full {
+        WhenFull::Refuse if excess > 0 => None,
+        _ => {
+            live.truncate(excess);
+            Some(live)
+        }
+    }
+}
+
+fn audit(dimension: Dimension, value: &str, user: &User, cause: &str) -> Audit {
+    Audit {
+        dimension,
+        issuer: user.issuer.clone(),
+        value: value.into(),
+        cause: Some(cause.into()),
+        actor: None,
+    }
+}
+
+const MILLISECOND: std::time::Duration = std::time::Duration::from_millis(1);

@@ -1,0 +1,125 @@
+//! A [`Transition`] that can be handed to the writer: the same without borrows.
+
+use crate::{
+    clock::Timestamp,
+    revocation::Digest,
+    session::{AttemptId, Policy, Presented, Proposal, Record, SessionCap},
+    store::{Ending, EndingOthers, Index, Opening, Rotating, Transition},
+    token::{SessionId, Subject},
+};
+
+/// What the writer is asked to do with sessions.
+pub(super) enum Step {
+    Open(Open),
+    /// Commits its effects only if `commit` says so.
+    Rotate {
+        rotate: Box<Rotate>,
+        commit: bool,
+    },
+    End {
+        user: User,
+        entry: Digest,
+        owner: Subject,
+        cause: Box<str>,
+    },
+    EndOthers {
+        user: User,
+        keep: SessionId,
+        cause: Box<str>,
+    },
+    List(User),
+    MarkPrivileges(User),
+}
+
+/// Whose sessions. A store in one file has no shards.
+pub(super) struct User {
+    pub(super) subject: Digest,
+    pub(super) issuer: Box<str>,
+}
+
+pub(super) struct Open {
+    pub(super) user: User,
+    pub(super) session: SessionId,
+    pub(super) record: Record,
+    pub(super) covering: Box<[Digest]>,
+    pub(super) since: Timestamp,
+    pub(super) cap: Option<SessionCap>,
+}
+
+pub(super) struct Rotate {
+    pub(super) user: User,
+    pub(super) subject: Subject,
+    pub(super) entry: Digest,
+    pub(super) born_at: Timestamp,
+    pub(super) covering: Box<[Digest]>,
+    pub(super) presented: Presented,
+    pub(super) attempt: AttemptId,
+    pub(super) proposal: Proposal,
+    pub(super) policy: Policy,
+}
+
+impl Step {
+    pub(super) fn of(transition: &Transition<'_>) -> Self {
+        match transition {
+            Transition::Open(opening) => Self::Open(Open::of(opening)),
+            Transition::Look(rotating) => Self::rotate(rotating, false),
+            Transition::Rotate(rotating) => Self::rotate(rotating, true),
+            Transition::End(Ending {
+                index,
+                entry,
+                owner,
+                cause,
+                session: _,
+            }) => Self::End {
+                user: User::of(index),
+                entry: *entry,
+                owner: (*owner).clone(),
+                cause: (*cause).into(),
+            },
+            Transition::EndOthers(EndingOthers { index, keep, cause }) => Self::EndOthers {
+                user: User::of(index),
+                keep: (*keep).clone(),
+                cause: (*cause).into(),
+            },
+            Transition::List(index) => Self::List(User::of(index)),
+            Transition::MarkPrivileges(index) => Self::MarkPrivileges(User::of(index)),
+        }
+    }
+
+    fn rotate(rotating: &Rotating<'_>, commit: bool) -> Self {
+        let rotate = Box::new(Rotate {
+            user: User::of(&rotating.index),
+            subject: rotating.subject.clone(),
+            entry: rotating.entry,
+            born_at: rotating.born_at,
+            covering: rotating.covering.into(),
+            presented: rotating.presented.clone(),
+            attempt: rotating.attempt,
+            proposal: rotating.proposal.clone(),
+            policy: *rotating.policy,
+        });
+        Self::Rotate { rotate, commit }
+    }
+}
+
+impl Open {
+    fn of(opening: &Opening<'_>) -> Self {
+        Self {
+            user: User::of(&opening.index),
+            session: opening.session.clone(),
+            record: opening.record.clone(),
+            covering: opening.covering.into(),
+            since: opening.since,
+            cap: opening.cap,
+        }
+    }
+}
+
+impl User {
+    fn of(index: &Index<'_>) -> Self {
+        Self {
+            subject: index.subject,
+            issuer: index.issuer.into(),
+        }
+    }
+}

@@ -6,4 +6,6 @@ pub mod logs;
 pub mod proxy;
 pub mod raw_http;
 pub mod redis_server;
+pub mod session_suite;
+pub mod sessions;
 pub mod store_suite;

@@ -67,8 +67,10 @@ impl Fixture for InFile {
 
 mod memory {
     jwt_revoke_tests::store_suite!(super::InMemory);
+    jwt_revoke_tests::session_suite!(super::InMemory);
 }
 
 mod file {
     jwt_revoke_tests::store_suite!(super::InFile);
+    jwt_revoke_tests::session_suite!(super::InFile);
 }

@@ -1,0 +1,301 @@
+//! A client's view of sessions, for tests of stores: what it holds, and how it asks.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use jwt_revoke_core::{
+    Timestamp, defaults,
+    revocation::{Digest, Dimension, Placement, Shard},
+    session::{AttemptId, Identity, Outcome, Policy, Presented, Proposal, Record, SessionCap},
+    store::{
+        Ending, EndingOthers, Index, Opened, Opening, Reach, Revocation, Rotating, Store,
+        Transition, Transitioned,
+    },
+    token::{ClientId, Jti, SessionId, Subject},
+};
+
+use crate::store_suite::ISSUER;
+
+/// A user of the suite's issuer.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// `sub`.
+    pub subject: Subject,
+    /// Where all of the user lies.
+    pub shard: Shard,
+    /// The user's entry.
+    pub digest: Digest,
+}
+
+impl User {
+    /// The user of that name.
+    pub fn new(name: &str) -> Self {
+        let subject = Subject::from(name);
+        Self {
+            shard: Shard::of_subject(ISSUER, &subject),
+            digest: Digest::of(&Dimension::Subject, ISSUER, name.as_bytes()),
+            subject,
+        }
+    }
+
+    /// The user's sessions.
+    pub fn index(&self) -> Index<'_> {
+        Index {
+            shard: self.shard,
+            subject: self.digest,
+            issuer: ISSUER,
+        }
+    }
+
+    /// A revocation of all that the user has.
+    pub fn revocation(&self) -> Revocation {
+        self.revocation_of(&Dimension::Subject, self.subject.as_str(), NOW)
+    }
+
+    /// A revocation in the user's shard.
+    pub fn revocation_of(&self, dimension: &Dimension, value: &str, reach: Reach) -> Revocation {
+        let placement = Placement::One(self.shard);
+        Revocation::new(dimension.clone(), ISSUER, value, placement, reach)
+    }
+}
+
+/// A session that may be opened or is open.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Whose it is.
+    pub user: User,
+    /// `sid`.
+    pub session: SessionId,
+    /// Its entry.
+    pub entry: Digest,
+    /// Its record, as it is opened.
+    pub record: Record,
+    /// What can cover its opening.
+    pub covering: Vec<Digest>,
+}
+
+impl Line {
+    /// A session to be opened at `opened_at`, living as long as `policy` allows.
+    pub fn new(user: &User, opened_at: Timestamp, policy: &Policy) -> Self {
+        let session = SessionId::opened_at(opened_at);
+        let entry = Digest::of(&Dimension::Session, ISSUER, session.as_str().as_bytes());
+        let end = opened_at.saturating_add(policy.idle_lifetime);
+        let first = Identity {
+            generation: 1,
+            refresh: Jti::made_at(opened_at),
+            access: Jti::made_at(opened_at),
+            issued_at: Timestamp::from_seconds(opened_at.whole_seconds()),
+            refresh_expires_at: Timestamp::from_seconds(end.whole_seconds()),
+            access_expires_at: opened_at.saturating_add(defaults::ACCESS_LIFETIME),
+        };
+        let subject = user.subject.clone();
+        let mut record = Record::opened(subject, entry, client(), opened_at, first, policy);
+        record.attempt = Some(AttemptId::random());
+        Self {
+            user: user.clone(),
+            session,
+            entry,
+            record,
+            covering: vec![user.digest, client_digest()],
+        }
+    }
+
+    /// Asks for it to be opened.
+    pub async fn ask<S: Store>(
+        &self,
+        store: &S,
+        since: Timestamp,
+        cap: Option<SessionCap>,
+    ) -> Opened {
+        let opening = Opening {
+            index: self.user.index(),
+            session: &self.session,
+            record: &self.record,
+            covering: &self.covering,
+            since,
+            cap,
+        };
+        match step(store, Transition::Open(&opening)).await {
+            Transitioned::Opened(opened) => opened,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The token of the login.
+    pub fn first(&self) -> Presented {
+        token(1, self.record.current.refresh.as_str())
+    }
+
+    /// Presents a token.
+    pub async fn rotate<S: Store>(&self, store: &S, presented: &Presented, ask: &Ask) -> Outcome {
+        self.present(store, presented, ask, true).await
+    }
+
+    /// Asks what presenting a token would do.
+    pub async fn look<S: Store>(&self, store: &S, presented: &Presented, ask: &Ask) -> Outcome {
+        self.present(store, presented, ask, false).await
+    }
+
+    async fn present<S: Store>(
+        &self,
+        store: &S,
+        presented: &Presented,
+        ask: &Ask,
+        commit: bool,
+    ) -> Outcome {
+        let covering = self.covering_token();
+        let rotating = Rotating {
+            index: self.user.index(),
+            subject: &self.user.subject,
+            session: &self.session,
+            entry: self.entry,
+            born_at: self.record.opened_at,
+            covering: &covering,
+            presented,
+            attempt: ask.attempt,
+            proposal: &ask.proposal,
+            policy: &ask.policy,
+        };
+        let transition = if commit {
+            Transition::Rotate(&rotating)
+        } else {
+            Transition::Look(&rotating)
+        };
+        match step(store, transition).await {
+            Transitioned::Rotated(outcome) => outcome,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What can cover its tokens.
+    pub fn covering_token(&self) -> Vec<Digest> {
+        [&[self.entry][..], &self.covering].concat()
+    }
+
+    /// Ends it, as `owner`.
+    pub async fn end<S: Store>(&self, store: &S, owner: &User) -> Vec<SessionId> {
+        let ending = Ending {
+            index: self.user.index(),
+            session: &self.session,
+            entry: self.entry,
+            owner: &owner.subject,
+            cause: "logout",
+        };
+        ended(step(store, Transition::End(&ending)).await)
+    }
+
+    /// Ends all others of its user.
+    pub async fn end_others<S: Store>(&self, store: &S) -> Vec<SessionId> {
+        let ending = EndingOthers {
+            index: self.user.index(),
+            keep: &self.session,
+            cause: "logout",
+        };
+        ended(step(store, Transition::EndOthers(&ending)).await)
+    }
+}
+
+/// One attempt at a rotation.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Its name.
+    pub attempt: AttemptId,
+    /// What it proposes.
+    pub proposal: Proposal,
+    /// What it allows.
+    pub policy: Policy,
+}
+
+impl Ask {
+    /// A new attempt.
+    pub fn new(policy: Policy) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self {
+            attempt: AttemptId::random(),
+            proposal: Proposal {
+                refresh: format!("refresh-{number}").into(),
+                access: format!("access-{number}").into(),
+                access_lifetime: defaults::ACCESS_LIFETIME,
+            },
+            policy,
+        }
+    }
+}
+
+/// A token of the suite's client.
+pub fn token(generation: u64, jti: &str) -> Presented {
+    Presented {
+        generation,
+        jti: jti.into(),
+        client: client(),
+        presenter: None,
+    }
+}
+
+/// The refresh token of an outcome that hands one out.
+pub fn handed(outcome: &Outcome) -> Option<Presented> {
+    match outcome {
+        Outcome::Rotated(identity) | Outcome::Retried(identity) | Outcome::Recovered(identity) => {
+            Some(token(identity.generation, identity.refresh.as_str()))
+        }
+        _ => None,
+    }
+}
+
+/// The sessions of a user.
+pub async fn list<S: Store>(store: &S, user: &User) -> Vec<(SessionId, Record)> {
+    match step(store, Transition::List(&user.index())).await {
+        Transitioned::Listed(listed) => listed,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Marks that the privileges of a user changed.
+pub async fn mark_privileges<S: Store>(store: &S, user: &User) {
+    let marked = step(store, Transition::MarkPrivileges(&user.index())).await;
+    assert_eq!(marked, Transitioned::Marked);
+}
+
+/// Takes a step that must succeed.
+pub async fn step<S: Store>(store: &S, transition: Transition<'_>) -> Transitioned {
+    store.transition(&transition).await.unwrap()
+}
+
+fn ended(answer: Transitioned) -> Vec<SessionId> {
+    match answer {
+        Transitioned::Ended(sessions) => sessions,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The client of all sessions.
+pub fn client() -> ClientId {
+    "app".into()
+}
+
+/// The client's entry.
+pub fn client_digest() -> Digest {
+    Digest::of(&Dimension::Client, ISSUER, client().as_str().as_bytes())
+}
+
+/// Up to now.
+pub const NOW: Reach = Reach::Now {
+    ahead: Duration::ZERO,
+};
+
+/// A policy whose grace no test waits for.
+pub fn patient() -> Policy {
+    let mut policy = Policy::default();
+    policy.grace = Duration::from_secs(3600);
+    policy
+}
+
+/// A policy without a grace.
+pub fn strict() -> Policy {
+    let mut policy = Policy::default();
+    policy.grace = Duration::ZERO;
+    policy
+}

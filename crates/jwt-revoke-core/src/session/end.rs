@@ -66,10 +66,10 @@ impl Sessions {
         access: &Access,
         session: &SessionId,
     ) -> Result<(), EndError> {
+        let subject = self.owner(access).ok_or(EndError::NotFound)?;
         if access.session() == Some(session) {
             return self.0.end_with(access.verified(), Cause::Remote).await;
         }
-        let subject = access.subject().ok_or(EndError::NotFound)?;
         let ending = Ending {
             index: self.0.index(subject),
             session,
@@ -117,9 +117,9 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`EndError::NotFound`] when the token has no session, [`EndError::Store`].
+    /// [`EndError::NotFound`] when the token has no session here, [`EndError::Store`].
     pub async fn revoke_others(&self, access: &Access) -> Result<(), EndError> {
-        let subject = access.subject().ok_or(EndError::NotFound)?;
+        let subject = self.owner(access).ok_or(EndError::NotFound)?;
         let keep = access.session().ok_or(EndError::NotFound)?;
         let others = EndingOthers {
             index: self.0.index(subject),
@@ -169,6 +169,15 @@ impl Sessions {
             }
         }
         Ok(live)
+    }
+
+    /// Whose token it is, if it is of this issuer. A guard may accept other issuers' tokens too, and
+    /// their `alice` is somebody else.
+    pub fn owner<'a>(&self, access: &'a Access) -> Option<&'a Subject> {
+        let issuer = access.registered().issuer.as_deref();
+        access
+            .subject()
+            .filter(|_| issuer == Some(self.0.issuer.name()))
     }
 
     /// Says that the user's privileges changed just now: a refresh token spent before gets no

@@ -139,3 +139,9 @@ pub const MAX_DEVICE_BYTES: usize = 128;
 
 /// How long the application may take to say whether a user is still welcome.
 pub const HOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The largest body that the companion routes read, in bytes: two tokens and some.
+pub const MAX_BODY_BYTES: usize = 2 * MAX_TOKEN_BYTES + 1024;
+
+/// The largest cookie that browsers keep, name and value together, in bytes (RFC 6265 §6.1).
+pub const MAX_COOKIE_BYTES: usize = 4096;

@@ -27,6 +27,16 @@ impl Sessions {
         self.0.end_with(&verified, Cause::Logout).await
     }
 
+    /// A token of this issuer, of either kind, lapsed or not.
+    pub(crate) fn any_of_ours(&self, token: &str) -> Result<Verified, VerifyError> {
+        self.0.any_of_ours(token)
+    }
+
+    /// Ends the session of a token that [`any_of_ours`](Self::any_of_ours) has verified.
+    pub(crate) async fn logout_verified(&self, verified: &Verified) -> Result<(), EndError> {
+        self.0.end_with(verified, Cause::Logout).await
+    }
+
     /// Revokes a token (RFC 7009): a refresh token ends its session; an access token dies alone.
     /// `client` is the client that asks, where it is known: of another client's token nothing is
     /// revoked.

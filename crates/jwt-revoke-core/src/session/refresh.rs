@@ -37,13 +37,22 @@ impl Sessions {
         token: &str,
         presenter: Option<ClientId>,
     ) -> Result<Pair, RefreshError> {
+        self.refresh_by(token, |_| presenter).await
+    }
+
+    /// The same, where the presenter depends on the client that the token was issued to.
+    pub(crate) async fn refresh_by(
+        &self,
+        token: &str,
+        presenter: impl FnOnce(&ClientId) -> Option<ClientId>,
+    ) -> Result<Pair, RefreshError> {
         let inner = &*self.0;
         let verified = inner
             .refresh_verifier()
             .verify(token)
             .map_err(RefreshError::Invalid)?;
         let mut token = RefreshedToken::read(inner, &verified)?;
-        token.presented.presenter = presenter;
+        token.presented.presenter = presenter(&token.presented.client);
         let proposal = inner.proposal(inner.guard.verifier().clock().now());
         let rotating = Rotating {
             index: inner.index(&token.subject),

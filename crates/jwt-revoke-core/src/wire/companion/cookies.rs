@@ -1,0 +1,218 @@
+//! Tokens in cookies, for browsers.
+
+use std::fmt;
+
+use super::{Asked, Reply, origin};
+use crate::{
+    defaults,
+    session::Pair,
+    wire::{Offered, Refusal},
+};
+
+/// How browsers keep tokens: in cookies that no script can read, sent over TLS only.
+///
+/// | cookie | sent to | holds |
+/// | --- | --- | --- |
+/// | `__Host-access` | every path | the access token |
+/// | `__Secure-refresh` | the companion routes | the refresh token |
+///
+/// Where the routes are mounted at the root, the second is `__Host-refresh`: that prefix asks for
+/// `Path=/` (RFC 6265bis §4.1.3). A cookie with it cannot be planted by a sibling domain; one with
+/// `__Secure-` can, which at worst makes for two cookies of one name, and those are refused.
+///
+/// Browsers send cookies whatever page causes a request. So besides `SameSite`, requests that change
+/// state and bring one of these cookies must come from this origin: by `Sec-Fetch-Site`, else by
+/// `Origin` against `Host`, and where a browser is too old for both, by an `X-Requested-With` header,
+/// which no page of another origin can add without being asked for (CORS). Guard routes of your own
+/// the same way ([`Companion::refuse_cross_origin`](super::Companion::refuse_cross_origin)).
+///
+/// Tabs share cookies. When two refresh at once, both get the same successor (see
+/// [`Sessions::with_grace`](crate::session::Sessions::with_grace)); a tab that was too slow for that
+/// is refused and nothing is taken from the other. Better that they do not run at once at all:
+///
+/// ```js
+/// async function api(path, init) {
+///   const response = await fetch(path, init);
+///   if (response.status !== 401) return response;
+///   const since = Date.now();
+///   const fresh = await navigator.locks.request("refresh", async () => {
+///     // Another tab may have refreshed while this one waited for the lock.
+///     if (Number(localStorage.refreshedAt ?? 0) >= since) return true;
+///     const refreshed = await fetch("/auth/refresh", { method: "POST" });
+///     if (refreshed.ok) localStorage.refreshedAt = Date.now();
+///     return refreshed.ok;
+///   });
+///   return fresh ? fetch(path, init) : response; // 401: to the login; 503: later
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Cookies {
+    access: &'static str,
+    refresh: &'static str,
+    path: Box<str>,
+    same_site: SameSite,
+    origins: Vec<Box<str>>,
+}
+
+impl Cookies {
+    /// For routes that browsers reach under `path`, such as `/auth`: the refresh cookie is sent
+    /// there and nowhere else.
+    ///
+    /// # Errors
+    ///
+    /// [`CookiePathError`] when `path` does not begin with `/`, or holds anything but visible ASCII
+    /// without `;`.
+    pub fn under(path: &str) -> Result<Self, CookiePathError> {
+        let visible = |b: u8| (b'!'..=b'~').contains(&b) && b != b';';
+        if !path.starts_with('/') || !path.bytes().all(visible) {
+            return Err(CookiePathError(path.into()));
+        }
+        Ok(Self {
+            access: "__Host-access",
+            refresh: match path {
+                "/" => "__Host-refresh",
+                _ => "__Secure-refresh",
+            },
+            path: path.into(),
+            same_site: SameSite::Lax,
+            origins: Vec::new(),
+        })
+    }
+
+    /// Whether pages of other sites can cause requests with the access cookie. Default
+    /// [`SameSite::Lax`]. The refresh cookie is always `Strict`: only scripts of this site send it.
+    pub fn with_same_site(self, same_site: SameSite) -> Self {
+        Self { same_site, ..self }
+    }
+
+    /// Another origin whose pages may change state here, such as `https://app.example.com`. It also
+    /// takes CORS with credentials for them to be able to.
+    pub fn with_origin(mut self, origin: impl Into<Box<str>>) -> Self {
+        self.origins.push(origin.into());
+        self
+    }
+
+    /// The name of the cookie with the access token, for the layer.
+    pub fn access(&self) -> &'static str {
+        self.access
+    }
+
+    /// The name of the cookie with the refresh token.
+    pub fn refresh(&self) -> &'static str {
+        self.refresh
+    }
+
+    /// Whether the request brings one of these cookies.
+    pub(super) fn are_in(&self, asked: &Asked<'_>) -> bool {
+        [self.access, self.refresh].iter().any(|name| {
+            let mut offered = Offered::new();
+            offered.cookies(name, asked.all("cookie"));
+            !matches!(offered.decide(), Err(crate::Denied::Missing))
+        })
+    }
+
+    /// Whether a request that changes state comes from where it may.
+    pub(super) fn admit(&self, asked: &Asked<'_>) -> bool {
+        origin::is_ours(asked, &self.origins)
+    }
+
+    /// Hands the pair to a browser.
+    pub(super) fn set(&self, pair: &Pair) -> Reply {
+        let cookies = [
+            (self.access, pair.access_token()),
+            (self.refresh, pair.refresh_token()),
+        ];
+        for (name, token) in cookies {
+            let size = name.len() + token.len();
+            if size > defaults::MAX_COOKIE_BYTES {
+                // Browsers would drop it without a word, and the user would never be logged in.
+                tracing::error!(name, size, "the token is too large for a cookie");
+                return Refusal::server_error().into();
+            }
+        }
+        let access = self.access_cookie(pair.access_token(), pair.expires_in().as_secs());
+        let lifetime = pair.refresh_expires_in().as_secs();
+        Reply::tokens_elsewhere(pair)
+            .with_header("set-cookie", &access)
+            .with_header(
+                "set-cookie",
+                &self.refresh_cookie(pair.refresh_token(), lifetime),
+            )
+    }
+
+    /// Has a browser forget its pair.
+    pub(super) fn clear(&self, reply: Reply) -> Reply {
+        reply
+            .with_header("set-cookie", &self.access_cookie("", 0))
+            .with_header("set-cookie", &self.refresh_cookie("", 0))
+    }
+
+    fn access_cookie(&self, value: &str, max_age: u64) -> String {
+        let (name, same_site) = (self.access, self.same_site);
+        format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; Secure; SameSite={same_site}")
+    }
+
+    fn refresh_cookie(&self, value: &str, max_age: u64) -> String {
+        let (name, path) = (self.refresh, &self.path);
+        format!("{name}={value}; Path={path}; Max-Age={max_age}; HttpOnly; Secure; SameSite=Strict")
+    }
+}
+
+/// Whether a browser sends a cookie with requests that other sites cause (RFC 6265bis §4.1.2.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SameSite {
+    /// Never.
+    Strict,
+    /// When a link is followed.
+    #[default]
+    Lax,
+}
+
+impl fmt::Display for SameSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Strict => "Strict",
+            Self::Lax => "Lax",
+        })
+    }
+}
+
+/// The text is no path that a cookie can be limited to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no path for a cookie: it must begin with / and be visible ascii without ;")]
+pub struct CookiePathError(Box<str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_is_what_the_path_allows() {
+        assert_eq!(Cookies::under("/").unwrap().refresh(), "__Host-refresh");
+        let cookies = Cookies::under("/auth").unwrap();
+        assert_eq!(cookies.refresh(), "__Secure-refresh");
+        assert_eq!(
+            cookies.access_cookie("t", 900),
+            "__Host-access=t; Path=/; Max-Age=900; HttpOnly; Secure; SameSite=Lax"
+        );
+        assert_eq!(
+            cookies.refresh_cookie("", 0),
+            "__Secure-refresh=; Path=/auth; Max-Age=0; HttpOnly; Secure; SameSite=Strict"
+        );
+    }
+
+    #[test]
+    fn a_path_cannot_bring_attributes_along() {
+        for path in [
+            "",
+            "auth",
+            "/a; Domain=example.com",
+            "/a\r\nb",
+            "/ä",
+            "/a b",
+        ] {
+            assert!(Cookies::under(path).is_err(), "{path:?}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The routes that accompany a login: refresh, logout, log out everywhere, list of sessions.
+
+mod asked;
+mod cookies;
+mod manage;
+mod origin;
+mod refresh;
+mod reply;
+mod route;
+
+use std::{fmt, sync::Arc};
+
+pub use self::{
+    asked::Asked,
+    cookies::{CookiePathError, Cookies, SameSite},
+    reply::Reply,
+    route::Route,
+};
+use crate::{
+    Denied, Report, defaults,
+    guard::Access,
+    session::{Pair, Sessions},
+    store::StoreError,
+    token::{ClientId, Subject},
+    wire::{Json, Refusal, Render},
+};
+
+/// The JSON routes of first-party apps, without a web framework: plain data in, plain data out. An
+/// adapter finds the route, reads the body, checks the access token, and translates the [`Reply`].
+///
+/// | function | needs | answers |
+/// | --- | --- | --- |
+/// | [`refresh`](Self::refresh) | refresh token in the body | 200 with the next pair |
+/// | [`logout`](Self::logout) | access token, lapsed or not, or refresh token in the body, or both | 204 |
+/// | [`logout_all`](Self::logout_all) | access token | 204 |
+/// | [`logout_others`](Self::logout_others) | access token | 204 |
+/// | [`list`](Self::list) | access token | 200 with the sessions |
+/// | [`end`](Self::end) | access token | 204, or 404 |
+///
+/// Refusals are `{"error", "error_description"}`:
+///
+/// | status | `error` | |
+/// | --- | --- | --- |
+/// | 400, 413, 415 | `invalid_request` | the request cannot be understood |
+/// | 401 | `invalid_grant` | the refresh token does not work: one answer to a lapsed, a forged, a revoked and a stolen one, so that a thief learns nothing. To an app it means: log in, unless another part of it holds a newer token. |
+/// | 401 | `invalid_token` | the access token does not work |
+/// | 403 | `access_denied` | the token is a third party's, or the page is |
+/// | 404 | `not_found` | the user has no such session |
+/// | 503 | `temporarily_unavailable` | with `Retry-After`: keep the tokens and try again |
+///
+/// That is 401 and not the 400 of RFC 6749 §5.2, which the OAuth routes answer: what apps are built
+/// around is "401: log in". A second logout with the same tokens is 204 again: what was asked for
+/// holds, and the first answer may have been lost.
+#[derive(Clone)]
+#[must_use]
+pub struct Companion {
+    sessions: Sessions,
+    clients: Arc<[ClientId]>,
+    cookies: Option<Arc<Cookies>>,
+    render: Arc<dyn Render>,
+}
+
+impl Companion {
+    /// The routes over these sessions, tokens in headers and bodies.
+    pub fn new(sessions: &Sessions) -> Self {
+        Self {
+            sessions: sessions.clone(),
+            clients: [defaults::CLIENT_ID.into()].into(),
+            cookies: None,
+            render: Arc::new(Json::new()),
+        }
+    }
+
+    /// The clients that are first party: their tokens are refreshed here, and may list and end the
+    /// user's sessions. Name those that logins are granted to with
+    /// [`Grant::with_client`](crate::session::Grant::with_client); default
+    /// [`CLIENT_ID`](defaults::CLIENT_ID), which is a login's without one. The clients of others
+    /// refresh at the OAuth routes, where they prove who they are.
+    pub fn with_clients<C: Into<ClientId>>(self, clients: impl IntoIterator<Item = C>) -> Self {
+        let clients = clients.into_iter().map(Into::into).collect();
+        Self { clients, ..self }
+    }
+
+    /// Also takes tokens from cookies and hands them out there, for browsers. Who sends the refresh
+    /// token in the body still gets the pair in the body.
+    pub fn with_cookies(self, cookies: Cookies) -> Self {
+        let cookies = Some(Arc::new(cookies));
+        Self { cookies, ..self }
+    }
+
+    /// Renders refusals of access tokens differently.
+    pub fn with_render(self, render: Arc<dyn Render>) -> Self {
+        Self { render, ..self }
+    }
+
+    /// The sessions.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// The cookies, if tokens are in cookies.
+    pub fn cookies(&self) -> Option<&Cookies> {
+        self.cookies.as_deref()
+    }
+
+    /// The answer to a login: the pair in cookies where there are [any](Self::with_cookies), else in
+    /// the body.
+    pub fn signed_in(&self, pair: &Pair) -> Reply {
+        match &self.cookies {
+            Some(cookies) => cookies.set(pair),
+            None => Reply::tokens(pair),
+        }
+    }
+
+    /// The refusal of a request that changes state, if a page of another origin may have caused it:
+    /// with cookies, ask this in your own routes too, the login among them, for every method but
+    /// `GET`, `HEAD` and `OPTIONS`. Without cookies nothing is refused.
+    pub fn refuse_cross_origin(&self, asked: &Asked<'_>) -> Option<Reply> {
+        let cookies = self.cookies.as_deref()?;
+        (!cookies.admit(asked)).then(|| {
+            tracing::debug!("refused a request of another origin");
+            Reply::error(
+                403,
+                "access_denied",
+                "the request comes from another origin",
+            )
+        })
+    }
+
+    /// The same, of requests that bring our cookies. Others have to bring tokens by themselves, which
+    /// pages of other origins do not have.
+    fn refuse_borrowed_cookies(&self, asked: &Asked<'_>) -> Result<(), Reply> {
+        match &self.cookies {
+            Some(cookies) if cookies.are_in(asked) => {
+                self.refuse_cross_origin(asked).map_or(Ok(()), Err)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Clears the cookies of a request that brought some.
+    fn clear(&self, asked: &Asked<'_>, reply: Reply) -> Reply {
+        match &self.cookies {
+            Some(cookies) if cookies.are_in(asked) => cookies.clear(reply),
+            _ => reply,
+        }
+    }
+
+    /// Whose sessions the bearer of an access token may manage.
+    fn manager<'a>(&self, access: &'a Access) -> Result<&'a Subject, Reply> {
+        let subject = self.sessions.owner(access);
+        let is_ours = access.client().is_some_and(|c| self.clients.contains(c));
+        subject
+            .filter(|_| is_ours)
+            .ok_or_else(|| Reply::error(403, "access_denied", "the access token is not for this"))
+    }
+
+    fn denied(&self, denied: &Denied) -> Reply {
+        Refusal::of(denied, &*self.render).into()
+    }
+}
+
+/// The store cannot tell. The client keeps what it has and tries again.
+fn unavailable(error: &StoreError) -> Reply {
+    temporarily(Report(error))
+}
+
+fn temporarily(reason: impl fmt::Display) -> Reply {
+    tracing::warn!(status = 503, %reason, "refused a request");
+    let description = "try again shortly; the tokens may still be good";
+    Reply::error(503, "temporarily_unavailable", description)
+}
+
+impl fmt::Debug for Companion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Companion")
+            .field("sessions", &self.sessions)
+            .field("clients", &self.clients)
+            .field("cookies", &self.cookies)
+            .finish_non_exhaustive()
+    }
+}

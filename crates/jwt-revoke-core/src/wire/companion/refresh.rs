@@ -1,0 +1,166 @@
+//! Refresh and logout: the routes that take refresh tokens.
+
+use std::borrow::Cow;
+
+use super::{Asked, Companion, Reply, temporarily, unavailable};
+use crate::{
+    Denied, Report,
+    session::EndError,
+    token::{ClientId, TokenKind},
+    verify::Verified,
+    wire::Offered,
+};
+
+impl Companion {
+    /// `POST /refresh`: the refresh token, in the body or in its cookie, for the next pair.
+    ///
+    /// Answers where the token came from, and touches no cookie when it refuses: whoever loses a race
+    /// must not take the winner's.
+    pub async fn refresh(&self, asked: &Asked<'_>) -> Reply {
+        self.refreshed(asked)
+            .await
+            .unwrap_or_else(|refusal| refusal)
+    }
+
+    /// `POST /logout`: ends the session of the access token that the request offers, lapsed or not,
+    /// or of the refresh token in the body or its cookie, or of both.
+    ///
+    /// `access` is what [`Offered::decide`] says. Unless every token is ours, of the right kind and
+    /// all of one user, nothing ends. Cookies are cleared, unless it is unknown whether the session
+    /// has ended.
+    pub async fn logout(&self, access: Result<Cow<'_, str>, Denied>, asked: &Asked<'_>) -> Reply {
+        if let Err(refusal) = self.refuse_borrowed_cookies(asked) {
+            return refusal;
+        }
+        match self.logged_out(access, asked).await {
+            Ok(()) => self.clear(asked, Reply::no_content()),
+            // Tokens that open nothing: the user wants them gone all the same.
+            Err(refusal) if refusal.status == 401 => self.clear(asked, refusal),
+            Err(refusal) => refusal,
+        }
+    }
+
+    async fn refreshed(&self, asked: &Asked<'_>) -> Result<Reply, Reply> {
+        self.refuse_borrowed_cookies(asked)?;
+        let Some(offered) = self.offered(asked)? else {
+            return Err(match self.cookies {
+                Some(_) => invalid_grant(),
+                None => Reply::malformed("there is no refresh_token"),
+            });
+        };
+        let presenter = |of: &ClientId| {
+            let own = self.clients.iter().find(|own| *own == of);
+            // Nobody's: a token always names a client.
+            Some(own.cloned().unwrap_or_else(|| ClientId::from("")))
+        };
+        match self.sessions.refresh_by(&offered.token, presenter).await {
+            Ok(pair) => Ok(match (&self.cookies, offered.by_cookie) {
+                (Some(cookies), true) => cookies.set(&pair),
+                _ => Reply::tokens(&pair),
+            }),
+            Err(error) if error.is_temporary() => Err(temporarily(Report(&error))),
+            Err(error) => {
+                tracing::debug!(status = 401, reason = %Report(&error), "refused a refresh");
+                Err(invalid_grant())
+            }
+        }
+    }
+
+    async fn logged_out(
+        &self,
+        access: Result<Cow<'_, str>, Denied>,
+        asked: &Asked<'_>,
+    ) -> Result<(), Reply> {
+        let access = match access {
+            Ok(token) => Some(self.of_kind(&token, TokenKind::Access, |invalid| {
+                self.denied(&Denied::Invalid(invalid))
+            })?),
+            Err(Denied::Missing) => None,
+            Err(denied) => return Err(self.denied(&denied)),
+        };
+        let refresh = match self.offered(asked)? {
+            Some(offered) => Some(self.of_kind(&offered.token, TokenKind::Refresh, |invalid| {
+                tracing::debug!(status = 401, reason = %Report(&invalid), "refused a logout");
+                invalid_grant()
+            })?),
+            None => None,
+        };
+        let tokens: Vec<&Verified> = [&access, &refresh].into_iter().flatten().collect();
+        match tokens.as_slice() {
+            [] => return Err(self.denied(&Denied::Missing)),
+            [access, refresh] if access.registered().subject != refresh.registered().subject => {
+                tracing::debug!(
+                    status = 401,
+                    "refused a logout with the tokens of two users"
+                );
+                return Err(invalid_grant());
+            }
+            _ => {}
+        }
+        for (index, token) in tokens.iter().enumerate() {
+            let session = &token.registered().session;
+            let is_ended =
+                |earlier: &&Verified| session.is_some() && earlier.registered().session == *session;
+            if tokens[..index].iter().any(is_ended) {
+                continue;
+            }
+            match self.sessions.logout_verified(token).await {
+                Ok(()) => {}
+                Err(EndError::Store(error)) => return Err(unavailable(&error)),
+                // Ours, and with nothing to revoke it by: we never sign such a token.
+                Err(_) => return Err(invalid_grant()),
+            }
+        }
+        Ok(())
+    }
+
+    /// A token of ours in its right place: a refresh token ends nothing as an access token, nor the
+    /// other way round.
+    fn of_kind(
+        &self,
+        token: &str,
+        kind: TokenKind,
+        refuse: impl FnOnce(crate::verify::VerifyError) -> Reply,
+    ) -> Result<Verified, Reply> {
+        match self.sessions.any_of_ours(token) {
+            Ok(verified) if verified.kind() == kind => Ok(verified),
+            Ok(_) => Err(refuse(crate::verify::VerifyError::OtherType)),
+            Err(invalid) => Err(refuse(invalid)),
+        }
+    }
+
+    /// The one refresh token of a request: "clients MUST NOT use more than one method" goes for it
+    /// as well (RFC 6750 §2), but one token in two places is one token.
+    fn offered(&self, asked: &Asked<'_>) -> Result<Option<RefreshToken>, Reply> {
+        let mut offered = Offered::new();
+        let mut by_cookie = false;
+        if let Some(cookies) = &self.cookies {
+            let mut alone = Offered::new();
+            alone.cookies(cookies.refresh(), asked.all("cookie"));
+            by_cookie = alone.decide().is_ok();
+            offered.cookies(cookies.refresh(), asked.all("cookie"));
+        }
+        if let Some(token) = asked.refresh_token()? {
+            offered.token(token);
+        }
+        match offered.decide() {
+            Ok(token) => Ok(Some(RefreshToken {
+                token: token.into_owned(),
+                by_cookie,
+            })),
+            Err(Denied::Missing) => Ok(None),
+            Err(_) => Err(Reply::malformed("there are two refresh tokens")),
+        }
+    }
+}
+
+struct RefreshToken {
+    token: String,
+    by_cookie: bool,
+}
+
+/// The same words for theft, expiry and nonsense.
+fn invalid_grant() -> Reply {
+    let description = "the refresh token is invalid, expired or revoked";
+    Reply::error(401, "invalid_grant", description)
+}

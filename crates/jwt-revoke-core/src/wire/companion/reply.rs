@@ -1,0 +1,145 @@
+//! Answers of the companion routes.
+
+use serde::Serialize;
+
+use crate::{defaults, session::Pair, wire::Refusal};
+
+/// A response, as plain data: frameworks differ in their `http` versions.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// Header names, in lower case, and values. Values hold visible ASCII and spaces only.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// 204, and no cache keeps it.
+    pub(crate) fn no_content() -> Self {
+        Self::new(204)
+    }
+
+    /// JSON that no cache keeps (RFC 6749 §5.1).
+    pub(crate) fn json(status: u16, body: &impl Serialize) -> Self {
+        match serde_json::to_vec(body) {
+            Ok(body) => Self {
+                body,
+                ..Self::new(status).with_header("content-type", "application/json")
+            },
+            Err(error) => {
+                tracing::error!(%error, "a response does not serialize");
+                Refusal::server_error().into()
+            }
+        }
+    }
+
+    /// `{"error", "error_description"}`.
+    pub(crate) fn error(status: u16, code: &str, description: &str) -> Self {
+        let reply = Self::json(
+            status,
+            &serde_json::json!({ "error": code, "error_description": description }),
+        );
+        match status {
+            // "MUST send a WWW-Authenticate header field" (RFC 9110 §15.5.2).
+            401 => reply.with_header("www-authenticate", "Bearer"),
+            503 => reply.with_header("retry-after", &defaults::RETRY_AFTER.as_secs().to_string()),
+            _ => reply,
+        }
+    }
+
+    /// The client made a request that cannot be understood.
+    pub(crate) fn malformed(description: &str) -> Self {
+        Self::error(400, "invalid_request", description)
+    }
+
+    /// The body is larger than [`MAX_BODY_BYTES`](defaults::MAX_BODY_BYTES).
+    pub fn too_large() -> Self {
+        Self::error(413, "invalid_request", "the body is too large")
+    }
+
+    /// The body did not come to its end.
+    pub fn cut_short() -> Self {
+        Self::malformed("the body ended early")
+    }
+
+    /// The tokens of a login or a refresh (RFC 6749 §5.1): exactly what is there, nothing `null`.
+    pub fn tokens(pair: &Pair) -> Self {
+        Self::json(
+            200,
+            &Tokens {
+                access_token: Some(pair.access_token()),
+                refresh_token: Some(pair.refresh_token()),
+                token_type: Some("Bearer"),
+                ..Tokens::without_tokens(pair)
+            },
+        )
+    }
+
+    /// What is left to say of tokens that are in cookies.
+    pub(crate) fn tokens_elsewhere(pair: &Pair) -> Self {
+        Self::json(200, &Tokens::without_tokens(pair))
+    }
+
+    /// With one more header. Characters of `value` other than visible ASCII and spaces are dropped.
+    #[must_use]
+    pub(crate) fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        let value = value.chars().filter(|c| matches!(c, ' '..='~')).collect();
+        self.headers.push((name, value));
+        self
+    }
+
+    fn new(status: u16) -> Self {
+        Self {
+            status,
+            headers: vec![("cache-control", "no-store".to_owned())],
+            body: Vec::new(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Tokens<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
+    expires_in: u64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    scope: &'a str,
+}
+
+impl<'a> Tokens<'a> {
+    fn without_tokens(pair: &'a Pair) -> Self {
+        Self {
+            access_token: None,
+            refresh_token: None,
+            token_type: None,
+            expires_in: pair.expires_in().as_secs(),
+            scope: pair.scope().as_str(),
+        }
+    }
+}
+
+impl From<Refusal> for Reply {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            status: refusal.status,
+            headers: refusal.headers,
+            body: refusal.body,
+        }
+    }
+}
+
+/// The body and the cookies may be tokens.
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reply")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}

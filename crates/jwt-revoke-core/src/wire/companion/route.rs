@@ -1,0 +1,43 @@
+//! The routes by name.
+
+/// A companion route, so that adapters mount the same ones and each can be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Route {
+    /// `POST /refresh`.
+    Refresh,
+    /// `POST /logout`.
+    Logout,
+    /// `POST /logout-all`.
+    LogoutAll,
+    /// `POST /logout-others`.
+    LogoutOthers,
+    /// `GET /sessions`.
+    List,
+    /// `DELETE /sessions/{sid}`.
+    End,
+}
+
+impl Route {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Refresh,
+        Self::Logout,
+        Self::LogoutAll,
+        Self::LogoutOthers,
+        Self::List,
+        Self::End,
+    ];
+
+    /// Its path, below wherever the routes are mounted.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Refresh => "/refresh",
+            Self::Logout => "/logout",
+            Self::LogoutAll => "/logout-all",
+            Self::LogoutOthers => "/logout-others",
+            Self::List => "/sessions",
+            Self::End => "/sessions/{sid}",
+        }
+    }
+}

@@ -22,7 +22,7 @@ use jwt_revoke_tests::{
     http_suite,
     http_suite::{COOKIE, Fixture, Running, TICKET, Tenant, admin, teapot},
 };
-use tower_jwt_revoke::{AuthRejection, AuthUser, RequireScopeLayer, RevocationLayer, routes};
+use tower_jwt_revoke::{AuthRejection, AuthUser, RequireScopeLayer, RevocationLayer, logout_route};
 
 http_suite!(serve);
 
@@ -86,7 +86,7 @@ fn app(fixture: Fixture) -> Router {
         )
         .nest("/rendered", rendered)
         .route("/public", get(public))
-        .nest("/auth", routes(fixture.guard.clone()))
+        .nest("/auth", logout_route(fixture.guard.clone()))
         .with_state(fixture)
 }
 

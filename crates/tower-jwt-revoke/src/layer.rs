@@ -126,6 +126,18 @@ impl RevocationLayer {
         &self.settings.guard
     }
 
+    /// What renders refusals.
+    #[cfg(feature = "routes")]
+    pub(crate) fn render(&self) -> Arc<dyn Render> {
+        Arc::clone(&self.settings.render)
+    }
+
+    /// The token that a request offers, unchecked.
+    #[cfg(feature = "routes")]
+    pub(crate) fn offered<'a>(&self, request: &'a Parts) -> Result<Cow<'a, str>, Denied> {
+        self.settings.offered(request)
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(Arc::make_mut(&mut self.settings));
         self
@@ -166,14 +178,18 @@ impl Settings {
         {
             return Checked::Now(Ok(access.clone()));
         }
+        match self.offered(request) {
+            Ok(token) => self.guard.check(&token),
+            Err(denied) => Checked::Now(Err(denied)),
+        }
+    }
+
+    fn offered<'a>(&self, request: &'a Parts) -> Result<Cow<'a, str>, Denied> {
         let sources = match self.sources.as_slice() {
             [] => slice::from_ref(&Source::Header),
             sources => sources,
         };
-        match Source::token(sources, request) {
-            Ok(token) => self.guard.check(&token),
-            Err(denied) => Checked::Now(Err(denied)),
-        }
+        Source::token(sources, request)
     }
 
     /// Notes the decision in the request, or says how it is refused.

@@ -55,7 +55,8 @@
 //! # Features
 //!
 //! - `axum` (default): extractors, by `axum-core`.
-//! - `routes`: a router with companion routes, by `axum`.
+//! - `routes`: companion routes to mount in a router, by `axum`: refresh, logout, log out
+//!   everywhere, list of sessions.
 
 mod extension;
 #[cfg(feature = "axum")]
@@ -76,7 +77,7 @@ pub use jwt_revoke_core::guard::NoClaims;
 #[cfg(feature = "axum")]
 pub use self::extract::{AuthRejection, AuthUser, Token};
 #[cfg(feature = "routes")]
-pub use self::routes::{routes, routes_behind};
+pub use self::routes::{Routes, logout_route, logout_route_behind, routes};
 pub use self::{
     future::ResponseFuture,
     layer::RevocationLayer,

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use jwt_revoke_core::wire::Refusal;
+use jwt_revoke_core::wire::Reply;
 use pin_project_lite::pin_project;
 
 pin_project! {
@@ -88,22 +88,23 @@ impl<B> fmt::Debug for ResponseBody<B> {
     }
 }
 
-/// A refusal in the words of `http`.
+/// A reply, or a refusal, in the words of `http`.
 ///
 /// A renderer of the application's own may have put anything into it: a status that is none (or an
 /// informational one, which would not end the exchange) becomes 500, a header that is none is left
 /// out, and both are logged.
-pub(crate) fn response(refusal: Refusal) -> Response<Bytes> {
-    let status = StatusCode::from_u16(refusal.status)
+pub(crate) fn response(reply: impl Into<Reply>) -> Response<Bytes> {
+    let reply = reply.into();
+    let status = StatusCode::from_u16(reply.status)
         .ok()
         .filter(|status| !status.is_informational())
         .unwrap_or_else(|| {
-            tracing::error!(status = refusal.status, "the renderer made no status");
+            tracing::error!(status = reply.status, "the renderer made no status");
             StatusCode::INTERNAL_SERVER_ERROR
         });
-    let mut response = Response::new(Bytes::from(refusal.body));
+    let mut response = Response::new(Bytes::from(reply.body));
     *response.status_mut() = status;
-    for (name, value) in refusal.headers {
+    for (name, value) in reply.headers {
         match (
             HeaderName::from_bytes(name.as_bytes()),
             HeaderValue::try_from(value),
@@ -119,6 +120,8 @@ pub(crate) fn response(refusal: Refusal) -> Response<Bytes> {
 
 #[cfg(test)]
 mod tests {
+    use jwt_revoke_core::wire::Refusal;
+
     use super::*;
 
     #[test]

@@ -31,7 +31,7 @@
 //! | `GET /stream` | a layer | `first`, and once [`Fixture::go_on`] is notified, `second` |
 //! | `POST /echo` | a layer | the request's body, as it comes |
 //! | `GET /ws` | a layer | a WebSocket that echoes texts |
-//! | `POST /auth/logout` | the companion routes, nested at `/auth` | |
+//! | `POST /auth/logout` | the logout route of services without sessions, nested at `/auth` | |
 
 #![allow(missing_docs, reason = "a check has its claim for a name")]
 #![allow(clippy::unwrap_used, reason = "this is test code")]

@@ -1,0 +1,258 @@
+//! The routes that accompany a login.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{RawPathParams, Request, State, rejection::RawPathParamsRejection},
+    response::Response,
+    routing::{delete, get, post},
+};
+use bytes::Bytes;
+use http::{HeaderMap, request::Parts};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use jwt_revoke_core::{
+    defaults,
+    session::{Pair, Sessions},
+    token::ClientId,
+    wire::{Asked, Companion, Cookies, Reply, Route},
+};
+
+use crate::{RevocationLayer, Token, response::response};
+
+/// The routes of first-party apps as they are by default: [`Routes::new`], all of them.
+///
+/// ```
+/// # use axum::{Router, routing::get};
+/// # use jwt_revoke_core::session::Sessions;
+/// # use tower_jwt_revoke::{AuthUser, RevocationLayer, routes};
+/// # async fn me(_: AuthUser) {}
+/// # fn example(sessions: Sessions) -> Router {
+/// Router::new()
+///     .route("/me", get(me))
+///     .route_layer(RevocationLayer::new(sessions.guard().clone()))
+///     .nest("/auth", routes(&sessions)) // after the layer: they check their own tokens
+/// # }
+/// ```
+pub fn routes<S: Clone + Send + Sync + 'static>(sessions: &Sessions) -> Router<S> {
+    Routes::new(sessions).into_router()
+}
+
+/// The routes of first-party apps: refresh, logout, log out everywhere, list of sessions. What they
+/// take and answer is at [`Companion`].
+///
+/// | route | needs | answers |
+/// | --- | --- | --- |
+/// | `POST /refresh` | `{"refresh_token"}` | 200 with the next pair |
+/// | `POST /logout` | access token, lapsed or not, or `{"refresh_token"}`, or both | 204 |
+/// | `POST /logout-all` | access token | 204 |
+/// | `POST /logout-others` | access token | 204 |
+/// | `GET /sessions` | access token | 200 `{"sessions": [..]}` |
+/// | `DELETE /sessions/{sid}` | access token | 204, or 404 |
+///
+/// Mount them *after* the layer, which would otherwise refuse a refresh whose access token has
+/// lapsed, and use `route_layer` for it, so that unknown paths are answered 404 and not 401.
+///
+/// The login is the application's. It says who it is, and hands out the pair:
+///
+/// ```
+/// use axum::{Router, extract::State, response::{IntoResponse, Response}, routing::post};
+/// use http::StatusCode;
+/// use jwt_revoke_core::{session::{Grant, Sessions}, wire::{Cookies, Route}};
+/// use tower_jwt_revoke::Routes;
+///
+/// async fn login(State(routes): State<Routes>, password: String) -> Response {
+///     let Ok(attempt) = routes.sessions().begin().await else {
+///         return StatusCode::SERVICE_UNAVAILABLE.into_response();
+///     };
+///     if password != "wonderland" {
+///         return StatusCode::UNAUTHORIZED.into_response();
+///     }
+///     match routes.sessions().login(attempt, "alice", &Grant::new()).await {
+///         Ok(pair) => routes.signed_in(&pair),
+///         Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+///     }
+/// }
+///
+/// fn app(sessions: &Sessions) -> Result<Router, Box<dyn std::error::Error>> {
+///     let routes = Routes::new(sessions)
+///         .without(Route::LogoutOthers)
+///         .with_cookies(Cookies::under("/auth")?); // for browsers
+///     Ok(Router::new()
+///         .route("/login", post(login))
+///         .nest("/auth", routes.clone().into_router())
+///         .with_state(routes))
+/// }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "routes answer nothing until they are mounted: `into_router`"]
+pub struct Routes {
+    companion: Companion,
+    layer: RevocationLayer,
+    left_out: Vec<Route>,
+}
+
+impl Routes {
+    /// All of them, over tokens in `Authorization: Bearer ..` and in bodies.
+    pub fn new(sessions: &Sessions) -> Self {
+        Self {
+            companion: Companion::new(sessions),
+            layer: RevocationLayer::new(sessions.guard().clone()),
+            left_out: Vec::new(),
+        }
+    }
+
+    /// Leaves a route out.
+    pub fn without(mut self, route: Route) -> Self {
+        self.left_out.push(route);
+        self
+    }
+
+    /// The clients that are first party; see [`Companion::with_clients`].
+    pub fn with_clients<C: Into<ClientId>>(mut self, clients: impl IntoIterator<Item = C>) -> Self {
+        self.companion = self.companion.with_clients(clients);
+        self
+    }
+
+    /// Also takes tokens from cookies and hands them out there; see [`Cookies`]. The routes that the
+    /// cookie is to open need [`RevocationLayer::from_cookie`] with [`Cookies::access`].
+    pub fn with_cookies(mut self, cookies: Cookies) -> Self {
+        self.layer = self.layer.from_header().from_cookie(cookies.access());
+        self.companion = self.companion.with_cookies(cookies);
+        self
+    }
+
+    /// Changes the layer that checks the access tokens of these routes: other places for tokens,
+    /// refusals in other words.
+    ///
+    /// ```
+    /// # use jwt_revoke_core::{session::Sessions, wire::Json};
+    /// # use tower_jwt_revoke::Routes;
+    /// # fn example(sessions: Sessions) -> Routes {
+    /// Routes::new(&sessions).with_layer(|layer| layer.with_render(Json::new().with_realm("shop")))
+    /// # }
+    /// ```
+    pub fn with_layer(mut self, change: impl FnOnce(RevocationLayer) -> RevocationLayer) -> Self {
+        self.layer = change(self.layer);
+        self
+    }
+
+    /// The sessions.
+    pub fn sessions(&self) -> &Sessions {
+        self.companion.sessions()
+    }
+
+    /// The answer to a login; see [`Companion::signed_in`].
+    pub fn signed_in(&self, pair: &Pair) -> Response {
+        answer(self.companion.signed_in(pair))
+    }
+
+    /// For routes of your own that change state by cookie, the login among them; see
+    /// [`Companion::refuse_cross_origin`].
+    pub fn refuse_cross_origin(&self, headers: &HeaderMap) -> Option<Response> {
+        let refusal = self.companion.refuse_cross_origin(&asked(headers, &[]));
+        refusal.map(answer)
+    }
+
+    /// The router, to be nested wherever the application likes.
+    pub fn into_router<S: Clone + Send + Sync + 'static>(mut self) -> Router<S> {
+        self.companion = self.companion.with_render(self.layer.render());
+        // At each method: around a path or the router, the layer would answer 401 to other methods
+        // (a preflight among them) and to unknown paths.
+        let layer = self.layer.clone();
+        let mut router = Router::new();
+        for route in Route::ALL {
+            let handler = match route {
+                _ if self.left_out.contains(&route) => continue,
+                Route::Refresh => post(refresh),
+                Route::Logout => post(logout),
+                Route::LogoutAll => post(logout_all).route_layer(layer.clone()),
+                Route::LogoutOthers => post(logout_others).route_layer(layer.clone()),
+                Route::List => get(list).route_layer(layer.clone()),
+                Route::End => delete(end).route_layer(layer.clone()),
+                _ => continue,
+            };
+            router = router.route(route.path(), handler);
+        }
+        router.with_state(Arc::new(self))
+    }
+}
+
+type Mounted = State<Arc<Routes>>;
+
+async fn refresh(State(routes): Mounted, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    answer(match read(body).await {
+        Ok(body) => {
+            routes
+                .companion
+                .refresh(&asked(&parts.headers, &body))
+                .await
+        }
+        Err(refusal) => refusal,
+    })
+}
+
+async fn logout(State(routes): Mounted, request: Request) -> Response {
+    let (parts, body): (Parts, Body) = request.into_parts();
+    answer(match read(body).await {
+        Ok(body) => {
+            let access = routes.layer.offered(&parts);
+            let asked = asked(&parts.headers, &body);
+            routes.companion.logout(access, &asked).await
+        }
+        Err(refusal) => refusal,
+    })
+}
+
+async fn logout_all(State(routes): Mounted, token: Token, headers: HeaderMap) -> Response {
+    let asked = asked(&headers, &[]);
+    answer(routes.companion.logout_all(&token.0, &asked).await)
+}
+
+async fn logout_others(State(routes): Mounted, token: Token, headers: HeaderMap) -> Response {
+    let asked = asked(&headers, &[]);
+    answer(routes.companion.logout_others(&token.0, &asked).await)
+}
+
+async fn list(State(routes): Mounted, token: Token) -> Response {
+    answer(routes.companion.list(&token.0).await)
+}
+
+async fn end(
+    State(routes): Mounted,
+    token: Token,
+    parameters: Result<RawPathParams, RawPathParamsRejection>,
+    headers: HeaderMap,
+) -> Response {
+    // By name: there may be others in the path that these routes are nested at.
+    let parameters = parameters.ok();
+    let session = parameters.as_ref().and_then(|all| {
+        let own = all.iter().filter(|(name, _)| *name == "sid").last();
+        own.map(|(_, session)| session)
+    });
+    let asked = asked(&headers, &[]);
+    let session = session.unwrap_or_default();
+    answer(routes.companion.end(&token.0, session, &asked).await)
+}
+
+fn asked<'a>(headers: &'a HeaderMap, body: &'a [u8]) -> Asked<'a> {
+    let fields = headers.iter();
+    Asked::new(
+        fields.map(|(name, value)| (name.as_str(), value.as_bytes())),
+        body,
+    )
+}
+
+async fn read(body: Body) -> Result<Bytes, Reply> {
+    match Limited::new(body, defaults::MAX_BODY_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Reply::too_large()),
+        Err(_) => Err(Reply::cut_short()),
+    }
+}
+
+fn answer(reply: Reply) -> Response {
+    response(reply).map(Into::into)
+}

@@ -141,8 +141,8 @@ impl Link {
         &self,
         slot: u16,
         script: &Script,
-        keys: Vec<String>,
-        args: Vec<String>,
+        keys: &[String],
+        args: &[impl AsRef<[u8]>],
         bound: Duration,
     ) -> Result<Vec<Reply>, Failure> {
         let words = |first: &str| {
@@ -150,8 +150,8 @@ impl Link {
             [first, &count]
                 .into_iter()
                 .chain(keys.iter().map(String::as_str))
-                .chain(args.iter().map(String::as_str))
                 .map(Value::from)
+                .chain(args.iter().map(|arg| Value::from(arg.as_ref())))
                 .collect()
         };
         let mut answer = self

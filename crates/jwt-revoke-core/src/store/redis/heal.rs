@@ -52,6 +52,13 @@ impl Healing {
         healed[usize::from(shard.number())].as_deref() == Some(epoch)
     }
 
+    /// The epoch of `shard` in which everything remembered has been written; `None` until it has.
+    pub(super) fn epoch(&self, shard: Shard) -> Option<String> {
+        let healed = self.healed.read().unwrap_or_else(PoisonError::into_inner);
+        let epoch = healed[usize::from(shard.number())].as_deref()?;
+        String::from_utf8(epoch.to_vec()).ok()
+    }
+
     fn set_healed(&self, shard: Shard, epoch: Vec<u8>) {
         let mut healed = self.healed.write().unwrap_or_else(PoisonError::into_inner);
         healed[usize::from(shard.number())] = Some(epoch);

@@ -1,6 +1,9 @@
 //! The names of all keys, and the slots they lie in.
 
-use crate::revocation::{Digest, Shard};
+use crate::{
+    revocation::{Digest, Shard},
+    token::SessionId,
+};
 
 /// The version of what is stored under these names.
 pub(super) const LAYOUT: &str = "1";
@@ -57,7 +60,28 @@ impl Keys {
 
     /// An entry.
     pub(super) fn deny(&self, shard: Shard, digest: &Digest) -> String {
-        format!("{}:{{{}}}:deny:{digest}", self.prefix, tag(shard))
+        format!("{}{digest}", self.before_digest(shard))
+    }
+
+    /// What stands before the digest in the key of an entry.
+    pub(super) fn before_digest(&self, shard: Shard) -> String {
+        self.named(shard, "deny:")
+    }
+
+    /// The record of a session; `None` for a name that is none of ours and may stand in no key.
+    pub(super) fn session(&self, shard: Shard, session: &SessionId) -> Option<String> {
+        let session = session.as_str();
+        is_session(session).then(|| format!("{}{session}", self.before_session(shard)))
+    }
+
+    /// What stands before the `sid` in the key of a session's record.
+    pub(super) fn before_session(&self, shard: Shard) -> String {
+        self.named(shard, "session:")
+    }
+
+    /// The sessions of the user with this digest.
+    pub(super) fn user(&self, shard: Shard, subject: &Digest) -> String {
+        self.named(shard, &format!("user:{subject}"))
     }
 
     /// The keys that every script of a shard is given first, in the order of `shard.lua`.
@@ -83,6 +107,13 @@ pub(super) fn is_legacy_jti(jti: &str) -> bool {
         && jti
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+fn is_session(session: &str) -> bool {
+    (1..=64).contains(&session.len())
+        && session
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 /// The slot in which all keys of a shard lie.
@@ -144,6 +175,9 @@ mod tests {
         for shard in Shard::all() {
             let mut names = keys.of_script(shard);
             names.push(keys.deny(shard, &digest));
+            names.push(keys.user(shard, &digest));
+            names.extend(keys.session(shard, &"a-b".into()));
+            assert_eq!(names.len(), 8);
             assert!(names.iter().all(|name| slot(name) == shard_slot(shard)));
         }
     }
@@ -158,6 +192,20 @@ mod tests {
             keys.deny(shard, &digest),
             "jr:{aoo}:deny:96209b6d8bb8f678cfe426be1422cd19"
         );
+        assert_eq!(
+            keys.user(shard, &digest),
+            "jr:{aoo}:user:96209b6d8bb8f678cfe426be1422cd19"
+        );
+        let session = keys.session(shard, &"0190-b0".into());
+        assert_eq!(session.as_deref(), Some("jr:{aoo}:session:0190-b0"));
+    }
+
+    #[test]
+    fn t11_a_session_that_could_name_another_key_has_no_record() {
+        let (keys, shard) = (Keys::new("jr"), Shard::new(0).unwrap());
+        for session in ["", "a:b", "a{b}", "a*", "a\n", "ä", &"a".repeat(65)] {
+            assert_eq!(keys.session(shard, &session.into()), None, "{session:?}");
+        }
     }
 
     #[test]

@@ -2,12 +2,12 @@
 //! `redis-rustls`.
 //!
 //! Sixteen shards, each in one slot. A shard's keys are `{prefix}:{tag}:meta` (layout and horizons),
-//! `:epoch`, `:healing`, `:deny:<digest>` (entries), `:log` (what changed, for replicas) and
-//! `:audit` (for people). A check is one `MGET`; every write is one Lua script a shard.
+//! `:epoch`, `:healing`, `:deny:<digest>` (entries), `:log` (what changed, for replicas), `:audit`
+//! (for people), `:session:<sid>` (records) and `:user:<digest>` (a user's sessions). A check is one `MGET`; every write is one Lua script a shard.
 //!
 //! What it needs: Redis 6.2 or any Valkey; `maxmemory-policy noeviction`; a user that may run
-//! `MGET`, `GET`, `EVAL`, `EVALSHA`, `INFO` and, in scripts, the commands on strings, hashes and
-//! streams, for `~{prefix}:*`.
+//! `MGET`, `GET`, `EVAL`, `EVALSHA`, `INFO` and, in scripts, the commands on strings, hashes, sorted
+//! sets and streams, for `~{prefix}:*`.
 
 mod address;
 mod breaker;
@@ -20,6 +20,7 @@ mod lookup;
 mod memory;
 mod revoke;
 mod scripts;
+mod session;
 mod shard;
 mod start;
 #[cfg(feature = "redis-rustls")]
@@ -52,7 +53,7 @@ use crate::{
     clock::Timestamp,
     defaults,
     revocation::{Cutoffs, Horizons, SHARDS, Shard},
-    store::{Lookup, Revocation, Store, StoreError},
+    store::{Lookup, Revocation, Store, StoreError, Transition, Transitioned},
 };
 
 /// A store in Redis or Valkey, shared by a fleet. A cheap handle: clones are one store, and the last
@@ -179,6 +180,10 @@ impl Store for RedisStore {
 
     async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
         self.0.revoke(revocations).await
+    }
+
+    async fn transition(&self, transition: &Transition<'_>) -> Result<Transitioned, StoreError> {
+        self.0.transition(transition).await
     }
 
     async fn now(&self, shard: Shard) -> Result<Timestamp, StoreError> {

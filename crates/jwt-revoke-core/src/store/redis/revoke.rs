@@ -94,11 +94,21 @@ impl Inner {
             millis(fallback.access).to_string(),
             millis(fallback.session).to_string(),
             defaults::AUDIT_ENTRIES.to_string(),
+            entries.len().to_string(),
         ];
+        let mut records = Vec::new();
         for (revocation, reach) in entries {
             keys.push(self.keys.deny(shard, &revocation.digest));
             push_entry(&mut args, revocation, *reach);
+            args.push(match self.record_of(shard, revocation) {
+                Some(record) => {
+                    records.push(record);
+                    records.len().to_string()
+                }
+                None => "0".to_owned(),
+            });
         }
+        keys.append(&mut records);
         let answer = match self
             .write(shard, &REVOKE, keys.clone(), args.clone(), deadline)
             .await
@@ -111,6 +121,13 @@ impl Inner {
             answer => answer?,
         };
         self.read_written(shard, entries, &answer)
+    }
+
+    /// The record of the session that a revocation ends.
+    fn record_of(&self, shard: Shard, revocation: &Revocation) -> Option<String> {
+        let audit = &revocation.audit;
+        let ends = audit.dimension == Dimension::Session && revocation.reach == Reach::Forever;
+        ends.then(|| self.keys.session(shard, &(*audit.value).into()))?
     }
 
     /// Reads the answer of the script, and remembers what is in force now.
@@ -188,7 +205,7 @@ pub(super) fn fallback_horizons() -> Horizons {
     )
 }
 
-/// The nine arguments of an entry, as `revoke.lua` has them.
+/// The first nine arguments of an entry, as `revoke.lua` has them.
 fn push_entry(args: &mut Vec<String>, revocation: &Revocation, reach: Reach) {
     let (word, number) = match reach {
         Reach::Now { ahead } => ("now", round_up_millis(ahead)),
@@ -200,7 +217,6 @@ fn push_entry(args: &mut Vec<String>, revocation: &Revocation, reach: Reach) {
         Horizon::Session => "session",
     };
     let audit = &revocation.audit;
-    let brief = |text: &str| text.chars().take(AUDIT_TEXT).collect::<String>();
     args.extend([
         revocation.digest.to_string(),
         word.to_owned(),
@@ -214,7 +230,12 @@ fn push_entry(args: &mut Vec<String>, revocation: &Revocation, reach: Reach) {
     ]);
 }
 
-fn round_up_millis(length: Duration) -> u64 {
+/// As much of a text as goes into the audit stream.
+pub(super) fn brief(text: &str) -> String {
+    text.chars().take(AUDIT_TEXT).collect()
+}
+
+pub(super) fn round_up_millis(length: Duration) -> u64 {
     millis(length.saturating_add(Duration::from_nanos(999_999)))
 }
 

@@ -55,3 +55,45 @@ pub(super) static HEAL: Script = Script::new(concat!(
 
 /// Writes the key of another service.
 pub(super) static LEGACY: Script = Script::new(include_str!("lua/legacy.lua"));
+
+/// Opens a session.
+pub(super) static OPEN: Script = Script::new(concat!(
+    include_str!("lua/shard.lua"),
+    include_str!("lua/session.lua"),
+    include_str!("lua/open.lua")
+));
+
+/// Exchanges a refresh token, or says what that would do.
+pub(super) static ROTATE: Script = Script::new(concat!(
+    include_str!("lua/shard.lua"),
+    include_str!("lua/session.lua"),
+    include_str!("lua/rotate.lua")
+));
+
+/// Ends a session.
+pub(super) static END: Script = Script::new(concat!(
+    include_str!("lua/shard.lua"),
+    include_str!("lua/session.lua"),
+    include_str!("lua/end.lua")
+));
+
+/// Ends all sessions of a user but one.
+pub(super) static END_OTHERS: Script = Script::new(concat!(
+    include_str!("lua/shard.lua"),
+    include_str!("lua/session.lua"),
+    include_str!("lua/end_others.lua")
+));
+
+/// Lists the sessions of a user.
+pub(super) static LIST: Script = Script::new(concat!(
+    include_str!("lua/shard.lua"),
+    include_str!("lua/session.lua"),
+    include_str!("lua/list.lua")
+));
+
+/// Marks that a user's privileges changed.
+pub(super) static MARK: Script = Script::new(concat!(
+    include_str!("lua/shard.lua"),
+    include_str!("lua/session.lua"),
+    include_str!("lua/mark.lua")
+));

@@ -135,7 +135,7 @@ impl Inner {
         shard: Shard,
         script: &Script,
         keys: Vec<String>,
-        args: Vec<String>,
+        args: Vec<impl AsRef<[u8]>>,
         deadline: Instant,
     ) -> Result<Vec<Reply>, StoreError> {
         let answer = self
@@ -143,10 +143,10 @@ impl Inner {
             .await?;
         match answer.first().and_then(Reply::text) {
             Some("ok" | "here" | "created" | "ahead") => Ok(answer),
-            Some("lost") => Err(StoreError::ShardLost {
+            Some(word @ ("lost" | "healing")) => Err(StoreError::ShardLost {
                 store: self.name.clone(),
                 shard,
-                healing: false,
+                healing: word == "healing",
                 known: crate::revocation::Cutoffs::NONE,
             }),
             Some("layout") => Err(StoreError::Layout {
@@ -171,7 +171,7 @@ impl Inner {
         slot: u16,
         script: &Script,
         keys: Vec<String>,
-        args: Vec<String>,
+        args: Vec<impl AsRef<[u8]>>,
         deadline: Instant,
     ) -> Result<Vec<Reply>, StoreError> {
         let whole = self.settings.write_timeout;
@@ -179,10 +179,7 @@ impl Inner {
             let mut pause = SHORTEST_PAUSE;
             loop {
                 let bound = (whole / 3).max(SHORTEST_PAUSE);
-                let answer = self
-                    .writes
-                    .run(slot, script, keys.clone(), args.clone(), bound)
-                    .await;
+                let answer = self.writes.run(slot, script, &keys, &args, bound).await;
                 match answer {
                     Err(failure) if failure.is_transient() && Instant::now() + pause < deadline => {
                         sleep(pause).await;

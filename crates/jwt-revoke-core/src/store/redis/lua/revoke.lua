@@ -3,9 +3,11 @@
 --   ARGV[2]  access horizon while none is stated, ms
 --   ARGV[3]  session horizon while none is stated, ms
 --   ARGV[4]  the most entries of the audit stream
---   then for each entry, nine:
+--   ARGV[5]  how many entries; their keys stand first
+--   then for each entry, ten:
 --     digest; reach "now", "at" or "*"; ms ahead of now, or the instant; horizon "access" or
---     "session"; and for the audit stream dimension, issuer, value, cause, actor
+--     "session"; for the audit stream dimension, issuer, value, cause, actor; and which of the keys
+--     behind those of the entries holds the record of the session that ends, 0 for none
 --   returns  {"ok", now, then for each entry the cutoff in force and its remaining life in ms}
 --          | {"ahead", the cutoff, now} and nothing is written
 --          | {"lost"} | {"layout", the layout found}
@@ -17,8 +19,9 @@ if not shard then
   return answer
 end
 local entries = {}
-for i = 1, #KEYS - FIRST do
-  local at = 4 + (i - 1) * 9
+local count = tonumber(ARGV[5])
+for i = 1, count do
+  local at = 5 + (i - 1) * 10
   local cutoff, life = '*', shard[ARGV[at + 4]]
   if ARGV[at + 2] ~= '*' then
     cutoff = tonumber(ARGV[at + 3])
@@ -40,6 +43,14 @@ for i, entry in ipairs(entries) do
   if changed then
     redis.call('XADD', AUDIT, 'MAXLEN', '~', ARGV[4], '*', 'cutoff', cutoff, 'dimension', ARGV[at + 5],
       'issuer', ARGV[at + 6], 'value', ARGV[at + 7], 'cause', ARGV[at + 8], 'actor', ARGV[at + 9])
+  end
+  local record = tonumber(ARGV[at + 10])
+  if record > 0 then
+    record = KEYS[FIRST + count + record]
+    -- A session of the same name at another issuer is another session.
+    if redis.call('HGET', record, 'e') == ARGV[at + 1] then
+      redis.call('DEL', record)
+    end
   end
   answer[#answer + 1] = cutoff
   answer[#answer + 1] = left

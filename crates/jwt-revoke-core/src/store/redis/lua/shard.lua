@@ -4,13 +4,13 @@
 --   KEYS[3]  healing   string with an expiry; while it is there, "not found" means "unknown"
 --   KEYS[4]  log       stream: digest, cutoff, expiry (ms), prev (the id before it)
 --   KEYS[5]  audit     stream for people, capped
---   KEYS[6..]          deny entries: a cutoff in ms, or `*`
+--   KEYS[6..]          what the script is about
 --
 -- Scripts, not MULTI, because each write depends on a read. All keys of a shard share one hash
 -- tag and so one slot. Instants are the server's TIME, milliseconds.
 
 local META, EPOCH, HEALING, LOG, AUDIT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local FIRST = 5 -- entries start behind this key
+local FIRST = 5 -- what the script is about starts behind this key
 local AHEAD = 5000 -- a cutoff further ahead could never be lowered again
 
 local function whole(number)
@@ -43,7 +43,8 @@ end
 --   access, session  horizons to go by as long as no process has stated any
 local function open(layout, access, session)
   local meta = redis.call('HMGET', META, 'layout', 'access', 'session')
-  if not meta[1] or redis.call('EXISTS', EPOCH) == 0 then
+  local epoch = redis.call('GET', EPOCH)
+  if not meta[1] or not epoch then
     return nil, { 'lost' }
   end
   if meta[1] ~= layout then
@@ -51,6 +52,7 @@ local function open(layout, access, session)
   end
   local last = last_id()
   return {
+    epoch = epoch,
     access = tonumber(meta[2] or access),
     session = tonumber(meta[3] or session),
     last = last,

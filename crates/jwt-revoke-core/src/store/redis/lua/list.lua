@@ -1,0 +1,20 @@
+-- list.lua: a page of the sessions of a user that have not expired, the oldest first.
+--   ARGV[10]  from which opening on
+--   ARGV[11]  how many members of the index to look at
+--   returns   {"ok", now, "more" | "end", opening of the last member, {sid and record, as in session.lua}..}
+--             | {"lost"} | {"healing"} | {"layout", the layout found}
+
+local shard, answer = open_whole()
+if not shard then
+  return answer
+end
+local members = redis.call('ZRANGEBYSCORE', INDEX, ARGV[10], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[11])
+local full = #members == 2 * tonumber(ARGV[11])
+answer = { 'ok', shard.now, full and 'more' or 'end', members[#members] or ARGV[10] }
+for i = 1, #members, 2 do
+  local record = read(ARGV[7] .. members[i])
+  if record and not is_expired(record, math.max(shard.now, record.last_used_at)) then
+    answer[#answer + 1] = { members[i], record.raw }
+  end
+end
+return answer

@@ -1,0 +1,61 @@
+//! Ending sessions.
+
+use std::sync::Arc;
+
+use crate::{
+    revocation::Shard,
+    store::{
+        Ending, EndingOthers, StoreError,
+        redis::{
+            Inner,
+            client::Reply,
+            revoke::brief,
+            scripts::{END, END_OTHERS},
+            session::{read_sessions, record::pack},
+        },
+    },
+    token::SessionId,
+};
+
+impl Inner {
+    pub(super) async fn end(
+        self: &Arc<Self>,
+        ending: &Ending<'_>,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        let shard = ending.index.shard;
+        let Some(key) = self.keys.session(shard, ending.session) else {
+            return Ok(Vec::new());
+        };
+        let mut step = self.step(&ending.index)?;
+        step.key(key);
+        step.key(self.keys.deny(shard, &ending.entry));
+        step.word(ending.session.as_str());
+        step.word(ending.entry.to_string());
+        step.word(pack(ending.owner.as_str()));
+        step.word(brief(ending.cause));
+        let answer = self.take(step, &END).await?;
+        self.read_ended(shard, &answer)
+    }
+
+    pub(super) async fn end_others(
+        self: &Arc<Self>,
+        ending: &EndingOthers<'_>,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        let mut step = self.step(&ending.index)?;
+        step.word(ending.keep.as_str());
+        step.word(brief(ending.cause));
+        let answer = self.take(step, &END_OTHERS).await?;
+        self.read_ended(ending.index.shard, &answer)
+    }
+
+    fn read_ended(&self, shard: Shard, answer: &[Reply]) -> Result<Vec<SessionId>, StoreError> {
+        let read = || {
+            let [_, _, ended, written] = answer else {
+                return None;
+            };
+            self.remember(shard, written)?;
+            read_sessions(ended)
+        };
+        read().ok_or_else(|| self.odd(answer))
+    }
+}

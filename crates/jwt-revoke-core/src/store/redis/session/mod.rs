@@ -1,0 +1,163 @@
+//! Sessions: each step is one script over keys of one slot.
+
+mod end;
+mod list;
+mod open;
+mod record;
+mod rotate;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    clock::{Timestamp, millis},
+    defaults,
+    revocation::{Cutoff, Cutoffs, Digest, Shard},
+    store::{
+        Index, StoreError, Transition, Transitioned,
+        redis::{
+            Inner,
+            client::Reply,
+            keys::LAYOUT,
+            lookup::read_cutoff,
+            revoke::{brief, fallback_horizons},
+            scripts::{MARK, Script},
+        },
+    },
+    token::SessionId,
+};
+
+/// A script's keys and arguments; those come first that all scripts about sessions share.
+struct Step {
+    shard: Shard,
+    keys: Vec<String>,
+    args: Vec<Vec<u8>>,
+}
+
+impl Inner {
+    /// Takes a step in the life of sessions. One whose answer is lost is sent again as it is, until
+    /// the write has taken too long.
+    pub(super) async fn transition(
+        self: &Arc<Self>,
+        transition: &Transition<'_>,
+    ) -> Result<Transitioned, StoreError> {
+        self.is_started()?;
+        match *transition {
+            Transition::Open(opening) => self.open(opening).await.map(Transitioned::Opened),
+            Transition::Look(rotating) => {
+                let outcome = self.rotate(rotating, "look").await?;
+                Ok(Transitioned::Rotated(outcome))
+            }
+            Transition::Rotate(rotating) => {
+                let outcome = self.rotate(rotating, "rotate").await?;
+                Ok(Transitioned::Rotated(outcome))
+            }
+            Transition::End(ending) => self.end(ending).await.map(Transitioned::Ended),
+            Transition::EndOthers(ending) => self.end_others(ending).await.map(Transitioned::Ended),
+            Transition::List(index) => self.list(index).await.map(Transitioned::Listed),
+            Transition::MarkPrivileges(index) => {
+                let step = self.step(index)?;
+                self.take(step, &MARK).await?;
+                Ok(Transitioned::Marked)
+            }
+        }
+    }
+
+    /// The keys and arguments that `session.lua` names.
+    fn step(self: &Arc<Self>, index: &Index<'_>) -> Result<Step, StoreError> {
+        let shard = index.shard;
+        // What this process remembers may still be missing there.
+        let Some(epoch) = self.healing.epoch(shard) else {
+            self.notice(shard, None);
+            return Err(StoreError::ShardLost {
+                store: self.name.clone(),
+                shard,
+                healing: true,
+                known: Cutoffs::NONE,
+            });
+        };
+        let fallback = fallback_horizons();
+        let mut step = Step {
+            shard,
+            keys: self.keys.of_script(shard),
+            args: Vec::new(),
+        };
+        step.key(self.keys.user(shard, &index.subject));
+        step.word(LAYOUT);
+        step.number(millis(fallback.access));
+        step.number(millis(fallback.session));
+        step.word(epoch);
+        step.word(defaults::AUDIT_ENTRIES.to_string());
+        step.word(brief(index.issuer));
+        step.word(self.keys.before_session(shard));
+        step.word(self.keys.before_digest(shard));
+        step.number(millis(defaults::HORIZON_MARGIN));
+        Ok(step)
+    }
+
+    async fn take(
+        self: &Arc<Self>,
+        step: Step,
+        script: &'static Script,
+    ) -> Result<Vec<Reply>, StoreError> {
+        let Step { shard, keys, args } = step;
+        let answer = self.write(shard, script, keys, args, self.deadline()).await;
+        if let Err(StoreError::ShardLost { healing: false, .. }) = &answer {
+            self.notice(shard, None);
+        }
+        let answer = answer?;
+        let now = answer.get(1).and_then(Reply::number);
+        let now = now.ok_or_else(|| self.odd(&answer))?;
+        self.saw(shard, Timestamp::from_millis(now));
+        Ok(answer)
+    }
+
+    /// Remembers entries that a step wrote, as if they had been revoked by hand; `None` if they
+    /// cannot be read.
+    fn remember(&self, shard: Shard, written: &Reply) -> Option<()> {
+        let Reply::List(written) = written else {
+            return None;
+        };
+        let entries: Option<Vec<_>> = written.chunks(3).map(read_entry).collect();
+        for (digest, cutoff, life) in entries? {
+            self.memory
+                .keep(shard, digest, cutoff, life, Instant::now());
+        }
+        Some(())
+    }
+}
+
+impl Step {
+    fn key(&mut self, key: String) {
+        self.keys.push(key);
+    }
+
+    fn word(&mut self, word: impl Into<Vec<u8>>) {
+        self.args.push(word.into());
+    }
+
+    fn number(&mut self, number: u64) {
+        self.word(number.to_string());
+    }
+}
+
+fn read_entry(entry: &[Reply]) -> Option<(Digest, Cutoff, Duration)> {
+    let [digest, cutoff, life] = entry else {
+        return None;
+    };
+    Some((
+        record::digest(digest.text()?)?,
+        read_cutoff(cutoff).ok()??,
+        Duration::from_millis(life.number()?),
+    ))
+}
+
+fn read_sessions(list: &Reply) -> Option<Vec<SessionId>> {
+    let Reply::List(list) = list else {
+        return None;
+    };
+    let sessions = list.iter().map(|session| session.text().map(Into::into));
+    sessions.collect()
+}

@@ -1,0 +1,82 @@
+//! Opening a session.
+
+use std::sync::Arc;
+
+use crate::{
+    clock::{Timestamp, millis},
+    defaults,
+    revocation::Shard,
+    session::WhenFull,
+    store::{
+        Opened, Opening, StoreError,
+        redis::{
+            Inner,
+            client::Reply,
+            scripts::OPEN,
+            session::{
+                read_sessions,
+                record::{self, attempt_bytes, exact},
+            },
+        },
+    },
+};
+
+impl Inner {
+    pub(super) async fn open(
+        self: &Arc<Self>,
+        opening: &Opening<'_>,
+    ) -> Result<Opened, StoreError> {
+        let Opening { index, record, .. } = opening;
+        let shard = index.shard;
+        let Some(key) = self.keys.session(shard, opening.session) else {
+            return Err(StoreError::Failed {
+                store: self.name.clone(),
+                reason: "the identifier of the session is none of ours".to_owned(),
+            });
+        };
+        let mut step = self.step(index)?;
+        step.key(key);
+        step.key(self.keys.deny(shard, &record.entry));
+        step.key(self.keys.deny(shard, &index.subject));
+        for digest in opening.covering {
+            step.key(self.keys.deny(shard, digest));
+        }
+        step.word(opening.session.as_str());
+        step.number(exact(record.opened_at));
+        step.number(exact(opening.since));
+        let (limit, when_full) = match opening.cap {
+            Some(cap) => (cap.limit.max(1), cap.when_full),
+            None => (0, WhenFull::EvictOldest),
+        };
+        step.number(limit.into());
+        step.word(match when_full {
+            WhenFull::EvictOldest => "evict",
+            WhenFull::Refuse => "refuse",
+        });
+        step.number(millis(defaults::MAX_OPENING_AGE));
+        step.word(record.attempt.map(attempt_bytes).unwrap_or_default());
+        step.number(exact(record.idle_deadline));
+        step.word(record.device.as_deref().unwrap_or_default());
+        step.args.extend(record::write(record));
+        let answer = self.take(step, &OPEN).await?;
+        self.read_opened(shard, &answer)
+            .ok_or_else(|| self.odd(&answer))
+    }
+
+    fn read_opened(&self, shard: Shard, answer: &[Reply]) -> Option<Opened> {
+        let [_, _, word, rest @ ..] = answer else {
+            return None;
+        };
+        match (word.text()?, rest) {
+            ("opened", [ended, written]) => {
+                self.remember(shard, written)?;
+                Some(Opened::Opened(read_sessions(ended)?))
+            }
+            ("stale", []) => Some(Opened::Stale),
+            ("full", []) => Some(Opened::Full),
+            ("revoked", [index]) => Some(Opened::Revoked(usize::try_from(index.number()?).ok()?)),
+            ("open_at", [at]) => Some(Opened::OpenAt(Timestamp::from_millis(at.number()?))),
+            _ => None,
+        }
+    }
+}

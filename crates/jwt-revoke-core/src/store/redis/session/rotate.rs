@@ -1,0 +1,110 @@
+//! Exchanging a refresh token, or saying what that would do.
+
+use std::{sync::Arc, time::Instant};
+
+use crate::{
+    clock::millis,
+    revocation::{Cutoffs, Shard},
+    session::{Outcome, ReuseScope},
+    store::{
+        Rotating, StoreError,
+        redis::{
+            Inner,
+            client::Reply,
+            revoke::{brief, round_up_millis},
+            scripts::ROTATE,
+            session::record::{self, MOST, attempt_bytes, exact, pack},
+        },
+    },
+};
+
+impl Inner {
+    /// `verb` is `rotate`, or `look` to change nothing.
+    pub(super) async fn rotate(
+        self: &Arc<Self>,
+        rotating: &Rotating<'_>,
+        verb: &str,
+    ) -> Result<Outcome, StoreError> {
+        let Rotating {
+            index,
+            presented,
+            proposal,
+            policy,
+            ..
+        } = rotating;
+        let shard = index.shard;
+        // Row 1: needs no store.
+        let presenter = presented.presenter.as_ref();
+        if presenter.is_some_and(|presenter| *presenter != presented.client) {
+            return Ok(Outcome::Refused);
+        }
+        // Row 2: what this process wrote itself needs nobody's confirmation.
+        let own: Cutoffs = self
+            .memory
+            .find(shard, rotating.covering, Instant::now())
+            .into_iter()
+            .collect();
+        if own.covering(rotating.born_at).is_some() {
+            return Ok(Outcome::Ended);
+        }
+        // Row 3, for what nobody of us ever issued.
+        let key = self.keys.session(shard, rotating.session);
+        let Some(key) = key.filter(|_| presented.generation < MOST) else {
+            return Ok(Outcome::Unknown);
+        };
+        let mut step = self.step(index)?;
+        step.key(key);
+        let named = [rotating.entry, index.subject];
+        let others = rotating.covering.iter().filter(|d| !named.contains(d));
+        for digest in named.iter().chain(others) {
+            step.key(self.keys.deny(shard, digest));
+        }
+        step.word(verb);
+        step.word(rotating.session.as_str());
+        step.word(rotating.entry.to_string());
+        step.word(index.subject.to_string());
+        step.number(exact(rotating.born_at));
+        step.number(presented.generation);
+        step.word(pack(presented.jti.as_str()));
+        step.word(presented.client.as_str());
+        step.word(attempt_bytes(rotating.attempt));
+        step.word(pack(proposal.refresh.as_str()));
+        step.word(pack(proposal.access.as_str()));
+        step.number(millis(proposal.access_lifetime));
+        step.number(round_up_millis(policy.grace));
+        step.word(match policy.reuse {
+            ReuseScope::User => "user",
+            ReuseScope::Session => "session",
+            ReuseScope::Refuse => "refuse",
+        });
+        step.number(millis(policy.idle_lifetime));
+        step.word(brief(rotating.subject.as_str()));
+        let answer = self.take(step, &ROTATE).await?;
+        self.read_outcome(shard, &answer)
+            .ok_or_else(|| self.odd(&answer))
+    }
+
+    fn read_outcome(&self, shard: Shard, answer: &[Reply]) -> Option<Outcome> {
+        let [_, _, word, Reply::List(pair), written] = answer else {
+            return None;
+        };
+        self.remember(shard, written)?;
+        let identity = || match pair.as_slice() {
+            [numbers, refresh, access] => record::read_identity(numbers, refresh, access),
+            _ => None,
+        };
+        Some(match word.text()? {
+            "refused" => Outcome::Refused,
+            "ended" => Outcome::Ended,
+            "unknown" => Outcome::Unknown,
+            "expired" => Outcome::Expired,
+            "rotated" => Outcome::Rotated(identity()?),
+            "retried" => Outcome::Retried(identity()?),
+            "superseded" => Outcome::Superseded,
+            "forked" => Outcome::Forked,
+            "recovered" => Outcome::Recovered(identity()?),
+            "reused" => Outcome::Reused,
+            _ => return None,
+        })
+    }
+}

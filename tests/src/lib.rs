@@ -1,8 +1,10 @@
 //! What the tests of the workspace share: servers, a proxy that fails on request, and the suites.
 
 pub mod controlled_store;
+pub mod differential;
 pub mod http_suite;
 pub mod logs;
+pub mod model;
 pub mod proxy;
 pub mod raw_http;
 pub mod redis_server;

@@ -24,13 +24,16 @@ pub(crate) enum Job {
     Fill,
     /// Opens the store and keeps it open.
     Hold,
+    /// Opens sessions, rotates and ends them in four tasks, and says each step before and after.
+    Rotate,
 }
 
 impl Job {
-    const ALL: [(&str, Self); 3] = [
+    const ALL: [(&str, Self); 4] = [
         ("write", Self::Write),
         ("fill", Self::Fill),
         ("hold", Self::Hold),
+        ("rotate", Self::Rotate),
     ];
 
     fn name(self) -> &'static str {
@@ -131,7 +134,7 @@ impl Drop for Running {
     }
 }
 
-fn say(word: &str, rest: &str) {
+pub(crate) fn say(word: &str, rest: &str) {
     // In one write, so that a line is there as a whole or not at all.
     let line = format!("\n> {word} {} .\n", rest.replace('\n', " "));
     let mut out = std::io::stdout().lock();
@@ -162,6 +165,7 @@ fn child() {
     match job {
         Job::Write => runtime.block_on(write(store, tag)),
         Job::Fill => runtime.block_on(fill(store, tag)),
+        Job::Rotate => runtime.block_on(crate::sessions::rotate(store, tag)),
         Job::Hold => loop {
             std::thread::park();
         },

@@ -27,15 +27,20 @@ fn assert_all_revoked(store: &EmbeddedStore, acknowledged: &HashSet<String>, whe
 }
 
 /// Pseudo-random numbers (xorshift); the seed is in every message.
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         Self(now.as_nanos() as u64 | 1)
     }
 
-    fn roll(&mut self, sides: usize) -> usize {
+    /// What the next rolls come from.
+    pub(crate) fn seed(&self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn roll(&mut self, sides: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -6,6 +6,7 @@ mod child;
 mod clock;
 mod crash;
 mod faults;
+mod sessions;
 mod upkeep;
 
 use std::{path::PathBuf, sync::Arc};

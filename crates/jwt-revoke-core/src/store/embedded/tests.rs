@@ -17,7 +17,9 @@ use redb::{BackendError, StorageBackend};
 use super::*;
 use crate::{
     revocation::{Digest, Dimension, Placement},
-    store::Reach,
+    session::{AttemptId, Identity, Outcome, Policy, Presented, Proposal, Record},
+    store::{Index, Opening, Reach, Rotating},
+    token::SessionId,
 };
 
 /// A disk that keeps what was synced, and of what was not synced an accidental part.
@@ -435,4 +437,225 @@ fn r9_a_file_of_another_layout_or_another_program_is_an_error() {
     ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
+}
+
+/// One session, and the steps that a client takes with it.
+struct Client {
+    subject: crate::token::Subject,
+    session: SessionId,
+    entry: Digest,
+    record: Record,
+}
+
+impl Client {
+    fn new(store: &EmbeddedStore, policy: &Policy) -> Self {
+        let opened_at = block_on(store.now(shard())).unwrap();
+        let session = SessionId::opened_at(opened_at);
+        let entry = Digest::of(&Dimension::Session, "iss", session.as_str().as_bytes());
+        let first = Identity {
+            generation: 1,
+            refresh: "refresh-1".into(),
+            access: "access-1".into(),
+            issued_at: opened_at,
+            refresh_expires_at: opened_at,
+            access_expires_at: opened_at,
+        };
+        let client = "app".into();
+        let mut record = Record::opened("alice".into(), entry, client, opened_at, first, policy);
+        record.attempt = Some(AttemptId::from_bits(1));
+        Self {
+            subject: "alice".into(),
+            session,
+            entry,
+            record,
+        }
+    }
+
+    fn index(&self) -> Index<'static> {
+        Index {
+            shard: shard(),
+            subject: subject("alice").digest,
+            issuer: "iss",
+        }
+    }
+
+    fn open(&self, store: &EmbeddedStore) -> Result<Transitioned, StoreError> {
+        let opening = Opening {
+            index: self.index(),
+            session: &self.session,
+            record: &self.record,
+            covering: &[],
+            since: self.record.opened_at,
+            cap: None,
+        };
+        block_on(store.transition(&Transition::Open(&opening)))
+    }
+
+    /// The rotation of a generation, always by the same attempt.
+    fn rotate(
+        &self,
+        store: &EmbeddedStore,
+        generation: u64,
+        policy: &Policy,
+    ) -> Result<Outcome, StoreError> {
+        let presented = Presented {
+            generation,
+            jti: format!("refresh-{generation}").into(),
+            client: "app".into(),
+            presenter: None,
+        };
+        let proposal = Proposal {
+            refresh: format!("refresh-{}", generation + 1).into(),
+            access: format!("access-{}", generation + 1).into(),
+            access_lifetime: defaults::ACCESS_LIFETIME,
+        };
+        let rotating = Rotating {
+            index: self.index(),
+            subject: &self.subject,
+            session: &self.session,
+            entry: self.entry,
+            born_at: self.record.opened_at,
+            covering: &[self.entry, self.index().subject],
+            presented: &presented,
+            attempt: AttemptId::from_bits(u128::from(generation) + 1),
+            proposal: &proposal,
+            policy,
+        };
+        match block_on(store.transition(&Transition::Rotate(&rotating)))? {
+            Transitioned::Rotated(outcome) => Ok(outcome),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn strict() -> Policy {
+    Policy {
+        grace: std::time::Duration::ZERO,
+        ..Policy::default()
+    }
+}
+
+#[test]
+fn r9_a_power_cut_at_any_write_loses_no_rotation_and_a_retry_succeeds() {
+    let mut dice = Dice(0x2545_F491_4F6C_DD1D);
+    let mut disk = Disk::default();
+    let store = open(&disk);
+    let client = Client::new(&store, &strict());
+    client.open(&store).unwrap();
+    drop(store);
+    let mut generation = 1;
+    let mut retried = 0;
+    for round in 0..100 {
+        let store = open(&disk);
+        disk.fail_after(u32::try_from(dice.roll(80)).unwrap());
+        let failed = (0..40).find_map(|_| match client.rotate(&store, generation, &strict()) {
+            Ok(outcome) => {
+                assert!(matches!(outcome, Outcome::Rotated(_)), "{outcome:?}");
+                generation += 1;
+                None
+            }
+            Err(error) => Some(error),
+        });
+        let error = failed.unwrap();
+        assert!(matches!(error, StoreError::Poisoned { .. }), "{error}");
+        drop(store);
+        disk = disk.after_power_cut(&mut dice);
+        // Whether the rotation came through or not, its retry is the same rotation.
+        let store = open(&disk);
+        let outcome = client.rotate(&store, generation, &strict()).unwrap();
+        let Outcome::Rotated(identity) = &outcome else {
+            panic!("round {round}: {outcome:?}");
+        };
+        assert_eq!(identity.generation, generation + 1);
+        generation += 1;
+        retried += 1;
+    }
+    assert!(retried == 100 && generation > 150, "{generation}");
+}
+
+#[test]
+fn r9_after_a_failed_write_no_session_takes_a_step() {
+    let disk = Disk::default();
+    let store = open(&disk);
+    let client = Client::new(&store, &strict());
+    client.open(&store).unwrap();
+    disk.fail_after(0);
+    let error = client.rotate(&store, 1, &strict()).unwrap_err();
+    assert!(matches!(error, StoreError::Poisoned { .. }), "{error}");
+    disk.platter().budget = None;
+    let index = client.index();
+    for transition in [Transition::List(&index), Transition::MarkPrivileges(&index)] {
+        let error = block_on(store.transition(&transition)).unwrap_err();
+        assert!(matches!(error, StoreError::Poisoned { .. }), "{error}");
+    }
+    drop(store);
+    let store = open(&disk);
+    let outcome = client.rotate(&store, 1, &strict()).unwrap();
+    assert!(matches!(outcome, Outcome::Rotated(_)), "{outcome:?}");
+}
+
+#[test]
+fn looking_and_listing_wait_for_no_disk() {
+    let disk = Disk::default();
+    let store = open(&disk);
+    let client = Client::new(&store, &strict());
+    client.open(&store).unwrap();
+    let before = store.stats().commits;
+    for _ in 0..10 {
+        block_on(store.transition(&Transition::List(&client.index()))).unwrap();
+    }
+    assert_eq!(store.stats().commits, before);
+}
+
+#[test]
+fn a_file_from_before_there_were_sessions_opens() {
+    let disk = Disk::default();
+    let store = open(&disk);
+    let revoked = jti("revoked");
+    block_on(store.revoke(std::slice::from_ref(&revoked))).unwrap();
+    drop(store);
+    edit(&disk, |change| {
+        for name in ["sessions", "session_users", "session_due"] {
+            let mut tables = change.list_tables().unwrap();
+            let table = tables.find(|table| redb::TableHandle::name(table) == name);
+            assert!(change.delete_table(table.unwrap()).unwrap(), "{name}");
+        }
+    });
+    let store = open(&disk);
+    assert!(find(&store, revoked.digest).unwrap().is_some());
+    let client = Client::new(&store, &strict());
+    let index = client.index();
+    let listed = block_on(store.transition(&Transition::List(&index))).unwrap();
+    assert_eq!(listed, Transitioned::Listed(vec![]));
+    client.open(&store).unwrap();
+    client.rotate(&store, 1, &strict()).unwrap();
+}
+
+#[test]
+fn r9_a_file_with_a_record_that_cannot_be_read_does_not_open() {
+    let disk = Disk::default();
+    let store = open(&disk);
+    let client = Client::new(&store, &strict());
+    client.open(&store).unwrap();
+    drop(store);
+    edit(&disk, |change| {
+        let mut sessions = change.open_table(rows::SESSIONS).unwrap();
+        let row = (&[0; 16], 0, &[9, 9, 9][..]);
+        sessions.insert(client.entry.as_bytes(), row).unwrap();
+    });
+    let opened = EmbeddedStore::builder().start_on(disk, "a test's disk");
+    let text = opened.unwrap_err().to_string();
+    assert!(
+        text.contains("the record of a session is damaged"),
+        "{text}"
+    );
+}
+
+/// Changes a closed store's tables behind its back.
+fn edit(disk: &Disk, change: impl FnOnce(&redb::WriteTransaction)) {
+    let database = redb::Builder::new().create_with_backend(disk.clone());
+    let database = database.unwrap();
+    let transaction = database.begin_write().unwrap();
+    change(&transaction);
+    transaction.commit().unwrap();
 }

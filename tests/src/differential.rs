@@ -1,0 +1,465 @@
+//! Random histories of sessions, in a store and in the [`Model`], compared step by step.
+//!
+//! The store may run on a clock that nobody can stop. So the model takes the instant of a step from
+//! what the store wrote in it, which must lie between the store's clock before and after; and where a
+//! step writes no instant, nothing depends on it, because boundaries are far: a grace is nothing or
+//! an hour, a deadline far away or past. Only in a world whose clock can be moved are they met.
+
+use std::{collections::BTreeMap, future::Future, time::Duration};
+
+use jwt_revoke_core::{
+    Timestamp,
+    revocation::{ClaimName, Cutoff, Digest, Dimension},
+    session::{Outcome, Policy, Presented, Record, ReuseScope, SessionCap, WhenFull},
+    store::{Lookup, Opened, Reach, Revocation, Store},
+    token::SessionId,
+};
+
+use crate::{
+    model::Model,
+    sessions::{Ask, Line, NOW, User, handed, list, mark_privileges, token},
+};
+
+/// Where histories happen.
+pub trait World: Sync {
+    /// The store under test; it may hold anything, since each history has users of its own.
+    type Store: Store;
+
+    /// The store.
+    fn store(&self) -> &Self::Store;
+
+    /// Moves the store's clock, where it can be moved.
+    fn wait(&self, by: Duration) -> impl Future<Output = ()> + Send;
+
+    /// Whether it can.
+    const CLOCK_CAN_BE_MOVED: bool;
+}
+
+/// How often each word was answered.
+pub type Seen = BTreeMap<String, u32>;
+
+/// Runs a history of so many steps, the same for the same seed in the same world.
+///
+/// # Panics
+///
+/// When store and model differ; the message holds the history.
+pub async fn run<W: World>(world: &W, seed: u64, steps: usize, seen: &mut Seen) {
+    let mut history = History::new(world, seed);
+    for _ in 0..steps {
+        history.step(seen).await;
+    }
+}
+
+struct History<'a, W> {
+    world: &'a W,
+    dice: Dice,
+    seed: u64,
+    model: Model,
+    users: [User; 2],
+    lines: Vec<Held>,
+    last: Option<Step>,
+    log: Vec<String>,
+}
+
+/// What a client holds of a session.
+struct Held {
+    line: Line,
+    since: Timestamp,
+    cap: Option<SessionCap>,
+    tokens: Vec<Presented>,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Open(usize),
+    Present {
+        of: usize,
+        presented: Presented,
+        ask: Ask,
+        commit: bool,
+    },
+    End {
+        of: usize,
+        owner: usize,
+    },
+    EndOthers(usize),
+    MarkPrivileges(usize),
+    Revoke(usize, Revocation),
+    Wait(Duration),
+}
+
+#[derive(Debug, PartialEq)]
+enum Answer {
+    Opened(Opened),
+    Outcome(Outcome),
+    Ended(Vec<SessionId>),
+    Nothing,
+}
+
+impl<'a, W: World> History<'a, W> {
+    fn new(world: &'a W, seed: u64) -> Self {
+        let user = |name| User::new(&format!("{name}-{seed}"));
+        Self {
+            world,
+            dice: Dice(seed | 1),
+            seed,
+            model: Model::default(),
+            users: [user("alice"), user("bob")],
+            lines: Vec::new(),
+            last: None,
+            log: Vec::new(),
+        }
+    }
+
+    async fn step(&mut self, seen: &mut Seen) {
+        let step = match self.last.clone() {
+            Some(last) if self.dice.one_in(8) => last,
+            _ => self.choose().await,
+        };
+        self.log.push(format!("{step:?}"));
+        let user = self.user_of(&step).clone();
+        let before = self.now(&user).await;
+        let answer = self.ask_store(&step).await;
+        let after = self.now(&user).await;
+        let listed = list(self.world.store(), &user).await;
+
+        let now = self
+            .instant(&user, before, after, &answer, &listed)
+            .await
+            .unwrap_or(before);
+        let expected = self.ask_model(&step, now);
+        assert_eq!(answer, expected, "{}", self.told());
+        assert_eq!(listed, self.model.list(&user, after), "{}", self.told());
+        self.compare_entries().await;
+        *seen.entry(word(&answer)).or_default() += 1;
+        self.learn(&step, &answer);
+        self.last = Some(step);
+    }
+
+    /// When the step happened, as far as it left a trace. All traces are of this step or of earlier
+    /// ones, so the latest is the best.
+    async fn instant(
+        &self,
+        user: &User,
+        before: Timestamp,
+        after: Timestamp,
+        answer: &Answer,
+        listed: &[(SessionId, Record)],
+    ) -> Option<Timestamp> {
+        let mut traces = vec![];
+        for (_, record) in listed {
+            traces.extend([record.last_used_at, record.privileges_changed_at]);
+        }
+        // Of a look, and of a rotation to a deadline that has passed, only the second is seen, and
+        // only the second matters.
+        if let Answer::Outcome(Outcome::Rotated(identity) | Outcome::Recovered(identity)) = answer {
+            traces.push(identity.issued_at);
+        }
+        if let Answer::Opened(Opened::OpenAt(instant)) = answer {
+            traces.push(*instant);
+        }
+        for digest in [user.digest, team(user).digest] {
+            if let Some(Cutoff::At(cutoff)) = self.find(user, digest).await {
+                traces.push(cutoff);
+            }
+        }
+        traces.retain(|trace| (before..=after).contains(trace));
+        traces.into_iter().max()
+    }
+
+    async fn choose(&mut self) -> Step {
+        let dice = &mut self.dice;
+        if self.lines.is_empty() || (self.lines.len() < 8 && dice.one_in(6)) {
+            return self.login().await;
+        }
+        let of = dice.roll(self.lines.len());
+        let at = self.lines[of].line.user.clone();
+        match dice.roll(40) {
+            0..3 => Step::End {
+                of,
+                owner: dice.roll(self.users.len()),
+            },
+            3 => Step::EndOthers(of),
+            4..7 => Step::MarkPrivileges(dice.roll(self.users.len())),
+            7 => Step::Revoke(of, at.revocation()),
+            8 => Step::Revoke(of, team(&at)),
+            9 if dice.one_in(4) => {
+                let mut team = team(&at);
+                team.reach = Reach::Forever;
+                Step::Revoke(of, team)
+            }
+            10 => {
+                let sid = self.lines[of].line.session.as_str();
+                let entry = at.revocation_of(&Dimension::Session, sid, Reach::Forever);
+                Step::Revoke(of, entry)
+            }
+            11..18 if W::CLOCK_CAN_BE_MOVED => {
+                let seconds = [0, 1, 29, 30, 3599, 3600, 86_400, 6 * 86_400];
+                let seconds = seconds[dice.roll(seconds.len())];
+                let millis = dice.roll(3) as u64;
+                Step::Wait(Duration::from_millis(seconds * 1000 + millis))
+            }
+            _ => Step::Present {
+                of,
+                presented: self.token(of),
+                ask: Ask::new(self.policy()),
+                commit: !self.dice.one_in(5),
+            },
+        }
+    }
+
+    async fn login(&mut self) -> Step {
+        let user = self.users[self.dice.roll(self.users.len())].clone();
+        let now = self.now(&user).await;
+        let seconds = Duration::from_secs;
+        let opened_at = match self.dice.roll(12) {
+            0 => now.saturating_sub(seconds(3600)),
+            1 => now.saturating_add(seconds(3600)),
+            2 => now.saturating_sub(seconds(20)),
+            3 => now.saturating_add(seconds(2)),
+            _ => now,
+        };
+        let since = match self.dice.roll(6) {
+            0 => now.saturating_sub(seconds(10)),
+            _ => now,
+        };
+        let mut line = Line::new(&user, opened_at, &self.policy());
+        line.covering.push(team(&user).digest);
+        let when_full = [WhenFull::EvictOldest, WhenFull::Refuse][self.dice.roll(2)];
+        let limit = self.dice.roll(4) as u32;
+        let cap = self
+            .dice
+            .one_in(3)
+            .then_some(SessionCap { limit, when_full });
+        self.lines.push(Held {
+            tokens: vec![line.first()],
+            line,
+            since,
+            cap,
+        });
+        Step::Open(self.lines.len() - 1)
+    }
+
+    fn token(&mut self, of: usize) -> Presented {
+        let tokens = &self.lines[of].tokens;
+        let latest = tokens[tokens.len() - 1].clone();
+        let mut any = tokens[self.dice.roll(tokens.len())].clone();
+        let number = self.dice.roll(1000);
+        match self.dice.roll(24) {
+            0 => token(any.generation, &format!("split-{number}")),
+            1 => {
+                let ahead = 1 + self.dice.roll(6) as u64;
+                token(latest.generation + ahead, &format!("lost-{number}"))
+            }
+            2 => {
+                any.presenter = Some("mallory".into());
+                any
+            }
+            3 => {
+                any.client = "mallory".into();
+                any
+            }
+            4..11 => any,
+            11..14 => tokens[tokens.len().saturating_sub(2)].clone(),
+            _ => latest,
+        }
+    }
+
+    fn policy(&mut self) -> Policy {
+        let far = W::CLOCK_CAN_BE_MOVED;
+        let mut policy = Policy::default();
+        policy.grace = match self.dice.roll(4) {
+            0 => Duration::ZERO,
+            1 if far => Duration::from_secs(30),
+            _ => Duration::from_secs(3600),
+        };
+        policy.reuse = match self.dice.roll(8) {
+            0 => ReuseScope::User,
+            1..3 => ReuseScope::Session,
+            _ => ReuseScope::Refuse,
+        };
+        match self.dice.roll(20) {
+            0 => policy.idle_lifetime = Duration::ZERO,
+            1 if far => policy.idle_lifetime = Duration::from_secs(3600),
+            _ => {}
+        }
+        policy
+    }
+
+    async fn ask_store(&self, step: &Step) -> Answer {
+        let store = self.world.store();
+        match step {
+            Step::Open(of) => {
+                let Held {
+                    line, since, cap, ..
+                } = &self.lines[*of];
+                Answer::Opened(line.ask(store, *since, *cap).await)
+            }
+            Step::Present {
+                of,
+                presented,
+                ask,
+                commit,
+            } => {
+                let line = &self.lines[*of].line;
+                Answer::Outcome(if *commit {
+                    line.rotate(store, presented, ask).await
+                } else {
+                    line.look(store, presented, ask).await
+                })
+            }
+            Step::End { of, owner } => {
+                let line = &self.lines[*of].line;
+                Answer::Ended(line.end(store, &self.users[*owner]).await)
+            }
+            Step::EndOthers(of) => {
+                let line = &self.lines[*of].line;
+                let mut ended = line.end_others(store).await;
+                ended.sort();
+                Answer::Ended(ended)
+            }
+            Step::MarkPrivileges(user) => {
+                mark_privileges(store, &self.users[*user]).await;
+                Answer::Nothing
+            }
+            Step::Revoke(_, entry) => {
+                store.revoke(std::slice::from_ref(entry)).await.unwrap();
+                Answer::Nothing
+            }
+            Step::Wait(by) => {
+                self.world.wait(*by).await;
+                Answer::Nothing
+            }
+        }
+    }
+
+    fn ask_model(&mut self, step: &Step, now: Timestamp) -> Answer {
+        let model = &mut self.model;
+        match step {
+            Step::Open(of) => {
+                let Held {
+                    line, since, cap, ..
+                } = &self.lines[*of];
+                Answer::Opened(model.open(line, *since, *cap, now))
+            }
+            Step::Present {
+                of,
+                presented,
+                ask,
+                commit,
+            } => {
+                let line = &self.lines[*of].line;
+                Answer::Outcome(model.rotate(line, presented, ask, *commit, now))
+            }
+            Step::End { of, owner } => {
+                let line = &self.lines[*of].line;
+                Answer::Ended(model.end(line, &self.users[*owner]))
+            }
+            Step::EndOthers(of) => {
+                let mut ended = model.end_others(&self.lines[*of].line, now);
+                ended.sort();
+                Answer::Ended(ended)
+            }
+            Step::MarkPrivileges(user) => {
+                model.mark_privileges(&self.users[*user], now);
+                Answer::Nothing
+            }
+            Step::Revoke(_, entry) => {
+                let cutoff = entry.reach.cutoff(now).unwrap();
+                model.revoke(entry.digest, cutoff);
+                Answer::Nothing
+            }
+            Step::Wait(_) => Answer::Nothing,
+        }
+    }
+
+    /// All entries that there can be, one by one.
+    async fn compare_entries(&self) {
+        for user in &self.users {
+            for digest in [user.digest, team(user).digest] {
+                let found = self.find(user, digest).await;
+                assert_eq!(found, self.model.cutoff(&digest), "{}", self.told());
+            }
+        }
+        for Held { line, .. } in &self.lines {
+            let found = self.find(&line.user, line.entry).await;
+            let expected = self.model.cutoff(&line.entry);
+            assert_eq!(found, expected, "{} {}", line.session, self.told());
+        }
+    }
+
+    /// What the client holds then.
+    fn learn(&mut self, step: &Step, answer: &Answer) {
+        let (
+            Step::Present {
+                of, commit: true, ..
+            },
+            Answer::Outcome(outcome),
+        ) = (step, answer)
+        else {
+            return;
+        };
+        if let Some(presented) = handed(outcome) {
+            let tokens = &mut self.lines[*of].tokens;
+            if tokens.last() != Some(&presented) {
+                tokens.push(presented);
+            }
+        }
+    }
+
+    fn user_of(&self, step: &Step) -> &User {
+        match step {
+            Step::Open(of)
+            | Step::Present { of, .. }
+            | Step::End { of, .. }
+            | Step::EndOthers(of)
+            | Step::Revoke(of, _) => &self.lines[*of].line.user,
+            Step::MarkPrivileges(user) => &self.users[*user],
+            Step::Wait(_) => &self.users[0],
+        }
+    }
+
+    async fn now(&self, user: &User) -> Timestamp {
+        self.world.store().now(user.shard).await.unwrap()
+    }
+
+    async fn find(&self, user: &User, digest: Digest) -> Option<Cutoff> {
+        let digests = [digest];
+        let query = Lookup::new(user.shard, &digests);
+        self.world.store().lookup(&query).await.unwrap().highest()
+    }
+
+    fn told(&self) -> String {
+        let log = self.log.join("\n");
+        format!("seed {}, after\n{log}", self.seed)
+    }
+}
+
+/// A revocation, up to now, of a claim that all sessions of a user carry.
+fn team(user: &User) -> Revocation {
+    let team = Dimension::Claim(ClaimName::new("team").unwrap());
+    user.revocation_of(&team, user.subject.as_str(), NOW)
+}
+
+fn word(answer: &Answer) -> String {
+    let text = format!("{answer:?}");
+    let mut words = text.split(|c: char| !c.is_alphanumeric());
+    let (first, second) = (words.next(), words.next());
+    format!("{} {}", first.unwrap_or(""), second.unwrap_or(""))
+}
+
+/// Pseudo-random numbers (xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        ((self.0 >> 16) % sides as u64) as usize
+    }
+
+    fn one_in(&mut self, sides: usize) -> bool {
+        self.roll(sides) == 0
+    }
+}

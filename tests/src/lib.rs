@@ -1,5 +1,10 @@
 //! What the tests of the workspace share: servers, a proxy that fails on request, and the suites.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of tests are tests, and fail like them"
+)]
+
 pub mod controlled_store;
 pub mod differential;
 pub mod http_suite;

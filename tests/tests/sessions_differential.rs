@@ -1,5 +1,10 @@
 //! One state machine: the pure function over a model, and every store, through the same histories.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of tests are tests, and fail like them"
+)]
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},

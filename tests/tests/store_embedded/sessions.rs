@@ -46,7 +46,10 @@ async fn live_a_session(store: &EmbeddedStore, user: &User, ends: bool) {
     }
     if ends {
         say("end", sid);
-        assert_eq!(line.end(store, user).await, [line.session.clone()]);
+        assert_eq!(
+            line.end(store, user).await,
+            std::slice::from_ref(&line.session)
+        );
         say("ended", sid);
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 impl Batch<'_> {
     pub(super) fn step(&mut self, step: Step) -> Result<Transitioned, StoreError> {
         match step {
-            Step::Open(open) => self.open(open).map(Transitioned::Opened),
+            Step::Open(open) => self.open(*open).map(Transitioned::Opened),
             Step::Rotate { rotate, commit } => {
                 self.rotate(&rotate, commit).map(Transitioned::Rotated)
             }

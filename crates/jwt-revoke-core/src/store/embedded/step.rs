@@ -10,7 +10,7 @@ use crate::{
 
 /// What the writer is asked to do with sessions.
 pub(super) enum Step {
-    Open(Open),
+    Open(Box<Open>),
     /// Commits its effects only if `commit` says so.
     Rotate {
         rotate: Box<Rotate>,
@@ -61,7 +61,7 @@ pub(super) struct Rotate {
 impl Step {
     pub(super) fn of(transition: &Transition<'_>) -> Self {
         match transition {
-            Transition::Open(opening) => Self::Open(Open::of(opening)),
+            Transition::Open(opening) => Self::Open(Box::new(Open::of(opening))),
             Transition::Look(rotating) => Self::rotate(rotating, false),
             Transition::Rotate(rotating) => Self::rotate(rotating, true),
             Transition::End(Ending {

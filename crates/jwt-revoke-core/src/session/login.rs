@@ -83,6 +83,7 @@ impl Sessions {
                         client: &record.client,
                         identity: &record.current,
                         scope: &grant.scope,
+                        access_scope: &grant.scope,
                         own: &grant.claims,
                     })?);
                 }
@@ -108,6 +109,8 @@ pub(super) struct Signing<'a> {
     pub(super) client: &'a ClientId,
     pub(super) identity: &'a Identity,
     pub(super) scope: &'a Scope,
+    /// That of the access token, or part of it.
+    pub(super) access_scope: &'a Scope,
     pub(super) own: &'a Map<String, Value>,
 }
 
@@ -119,6 +122,7 @@ impl Inner {
             client,
             identity,
             scope,
+            access_scope,
             own,
         } = *signing;
         let issued_at = identity.issued_at;
@@ -129,7 +133,7 @@ impl Inner {
             client,
             issued_at,
             expires_at: identity.access_expires_at,
-            scope,
+            scope: access_scope,
             own,
         })?;
         let refresh = self.issuer.sign_refresh(&RefreshToken {
@@ -147,7 +151,7 @@ impl Inner {
             access,
             refresh,
             session: session.clone(),
-            scope: scope.clone(),
+            scope: access_scope.clone(),
             expires_in: identity.access_expires_at.saturating_since(issued_at),
             refresh_expires_in: identity.refresh_expires_at.saturating_since(issued_at),
         })

@@ -4,6 +4,7 @@ mod end;
 mod event;
 mod grant;
 mod hook;
+mod inspect;
 mod issue;
 mod login;
 mod policy;
@@ -18,6 +19,7 @@ pub use self::{
     event::{Cause, Event, EventKind, EventSink},
     grant::{Grant, GrantError},
     hook::{RefreshHook, Refreshing, Welcome},
+    inspect::Inspected,
     issue::{IssueError, Issued, Issuer},
     login::{LoginAttempt, LoginError, Pair},
     policy::{Policy, ReuseScope, SessionCap, WhenFull},

@@ -15,11 +15,11 @@ use super::{
 use crate::{
     revocation::Digest,
     session::{
-        AttemptId, Cause, Event, EventKind, IssueError, Outcome, Presented, Refreshing, ReuseScope,
-        Sessions, Welcome,
+        AttemptId, Cause, Event, EventKind, IssueError, Outcome, Presented, Proposal, Refreshing,
+        ReuseScope, Sessions, Welcome,
     },
     store::{BoxError, Ending, Rotating, StoreError, Transition, Transitioned},
-    token::{ClientId, SessionId, Subject},
+    token::{ClientId, Scope, SessionId, Subject},
     verify::{Verified, VerifyError},
 };
 
@@ -37,7 +37,22 @@ impl Sessions {
         token: &str,
         presenter: Option<ClientId>,
     ) -> Result<Pair, RefreshError> {
-        self.refresh_by(token, |_| presenter).await
+        self.exchange(token, |_| presenter, None).await
+    }
+
+    /// The same, where the client asks for `wanted` and no more of what the session may do
+    /// (RFC 6749 §6). The access token gets that scope; the refresh token keeps all of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`refresh`](Self::refresh), and [`RefreshError::Scope`], after which the token still works.
+    pub async fn refresh_narrowed(
+        &self,
+        token: &str,
+        presenter: Option<ClientId>,
+        wanted: Option<&Scope>,
+    ) -> Result<Pair, RefreshError> {
+        self.exchange(token, |_| presenter, wanted).await
     }
 
     /// The same, where the presenter depends on the client that the token was issued to.
@@ -45,6 +60,15 @@ impl Sessions {
         &self,
         token: &str,
         presenter: impl FnOnce(&ClientId) -> Option<ClientId>,
+    ) -> Result<Pair, RefreshError> {
+        self.exchange(token, presenter, None).await
+    }
+
+    async fn exchange(
+        &self,
+        token: &str,
+        presenter: impl FnOnce(&ClientId) -> Option<ClientId>,
+        wanted: Option<&Scope>,
     ) -> Result<Pair, RefreshError> {
         let inner = &*self.0;
         let verified = inner
@@ -54,18 +78,7 @@ impl Sessions {
         let mut token = RefreshedToken::read(inner, &verified)?;
         token.presented.presenter = presenter(&token.presented.client);
         let proposal = inner.proposal(inner.guard.verifier().clock().now());
-        let rotating = Rotating {
-            index: inner.index(&token.subject),
-            subject: &token.subject,
-            session: &token.session,
-            entry: inner.entry(&token.session),
-            born_at: verified.born_at(),
-            covering: &token.covering,
-            presented: &token.presented,
-            attempt: AttemptId::random(),
-            proposal: &proposal,
-            policy: &inner.policy,
-        };
+        let rotating = token.rotating(inner, &verified, &proposal);
         let mut scope = verified.registered().scope.clone();
         let mut own = token.own.clone();
         if inner.hook.is_some() && would_succeed(&inner.look(&rotating).await?) {
@@ -81,6 +94,10 @@ impl Sessions {
                     return Err(RefreshError::Unwelcome);
                 }
             }
+        }
+        // Before the token is spent: whoever asked for too much may ask again.
+        if wanted.is_some_and(|wanted| !scope.covers(wanted)) {
+            return Err(token.too_much());
         }
         let identity = match inner.rotate(&rotating).await? {
             Outcome::Rotated(identity) => identity,
@@ -100,6 +117,7 @@ impl Sessions {
             client: &token.presented.client,
             identity: &identity,
             scope: &scope,
+            access_scope: wanted.unwrap_or(&scope),
             own: &own,
         })?)
     }
@@ -115,6 +133,9 @@ pub enum RefreshError {
     /// It was issued to another client.
     #[error("the refresh token was issued to another client")]
     OtherClient,
+    /// The client asked for more than the session may do. Nothing changed.
+    #[error("the scope exceeds what was granted")]
+    Scope,
     /// Its session has ended, or it is revoked in another respect.
     #[error("the session has ended")]
     Ended,
@@ -158,10 +179,11 @@ impl RefreshError {
 }
 
 /// What a refresh token says, beside the claims it shares with access tokens.
-struct RefreshedToken {
+pub(super) struct RefreshedToken {
     subject: Subject,
     session: SessionId,
     presented: Presented,
+    attempt: AttemptId,
     own: Map<String, Value>,
     covering: Vec<Digest>,
 }
@@ -175,7 +197,7 @@ struct Extra {
 }
 
 impl RefreshedToken {
-    fn read(inner: &Inner, verified: &Verified) -> Result<Self, RefreshError> {
+    pub(super) fn read(inner: &Inner, verified: &Verified) -> Result<Self, RefreshError> {
         let malformed = |claim| RefreshError::Invalid(VerifyError::InvalidClaim(claim));
         let missing = |claim| RefreshError::Invalid(VerifyError::MissingClaim(claim));
         let registered = verified.registered();
@@ -202,14 +224,44 @@ impl RefreshedToken {
                 client: registered.client_id.clone().ok_or(missing("client_id"))?,
                 presenter: None,
             },
+            attempt: AttemptId::random(),
             own: extra.ext,
             covering,
         })
     }
+
+    /// The question to the store.
+    pub(super) fn rotating<'a>(
+        &'a self,
+        inner: &'a Inner,
+        verified: &Verified,
+        proposal: &'a Proposal,
+    ) -> Rotating<'a> {
+        Rotating {
+            index: inner.index(&self.subject),
+            subject: &self.subject,
+            session: &self.session,
+            entry: inner.entry(&self.session),
+            born_at: verified.born_at(),
+            covering: &self.covering,
+            presented: &self.presented,
+            attempt: self.attempt,
+            proposal,
+            policy: &inner.policy,
+        }
+    }
+
+    /// Another client is not told what the session may do.
+    fn too_much(&self) -> RefreshError {
+        match &self.presented.presenter {
+            Some(presenter) if *presenter != self.presented.client => RefreshError::OtherClient,
+            _ => RefreshError::Scope,
+        }
+    }
 }
 
 impl Inner {
-    async fn look(&self, rotating: &Rotating<'_>) -> Result<Outcome, StoreError> {
+    pub(super) async fn look(&self, rotating: &Rotating<'_>) -> Result<Outcome, StoreError> {
         match self.transition(Transition::Look(rotating)).await? {
             Transitioned::Rotated(outcome) => Ok(outcome),
             _ => Err(odd_answer()),
@@ -223,11 +275,7 @@ impl Inner {
         }
     }
 
-    async fn ask(
-        &self,
-        token: &RefreshedToken,
-        scope: &crate::token::Scope,
-    ) -> Result<Welcome, RefreshError> {
+    async fn ask(&self, token: &RefreshedToken, scope: &Scope) -> Result<Welcome, RefreshError> {
         let Some(hook) = &self.hook else {
             return Ok(Welcome::Unchanged);
         };

@@ -145,3 +145,15 @@ pub const MAX_BODY_BYTES: usize = 2 * MAX_TOKEN_BYTES + 1024;
 
 /// The largest cookie that browsers keep, name and value together, in bytes (RFC 6265 §6.1).
 pub const MAX_COOKIE_BYTES: usize = 4096;
+/// The longest form that an OAuth endpoint reads, in bytes.
+pub const MAX_FORM_BYTES: usize = 16 * 1024;
+
+/// The most parameters of such a form.
+pub const MAX_FORM_PARAMETERS: usize = 64;
+
+/// The fewest characters of an OAuth client's secret: 128 bits and more, if it was made at random.
+pub const MIN_CLIENT_SECRET_BYTES: usize = 32;
+
+/// How long others may keep the public keys and the metadata document. A new key should be published
+/// that long before it signs.
+pub const DOCUMENT_MAX_AGE: Duration = Duration::from_secs(5 * 60);

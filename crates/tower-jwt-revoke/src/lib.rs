@@ -77,7 +77,9 @@ pub use jwt_revoke_core::guard::NoClaims;
 #[cfg(feature = "axum")]
 pub use self::extract::{AuthRejection, AuthUser, Token};
 #[cfg(feature = "routes")]
-pub use self::routes::{Routes, logout_route, logout_route_behind, routes};
+pub use self::routes::{
+    Routes, logout_route, logout_route_behind, oauth_routes, routes, well_known,
+};
 pub use self::{
     future::ResponseFuture,
     layer::RevocationLayer,

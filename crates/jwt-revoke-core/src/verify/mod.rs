@@ -17,6 +17,7 @@ mod vectors;
 mod verified;
 mod verifier;
 
+pub(crate) use self::key::weakness;
 pub use self::{
     algorithm::{Algorithm, UnknownAlgorithm},
     error::VerifyError,

@@ -2,12 +2,15 @@
 
 mod challenge;
 mod companion;
+pub mod oauth;
 mod offered;
 mod refusal;
+mod reply;
 
 pub use self::{
     challenge::Challenge,
-    companion::{Asked, Companion, CookiePathError, Cookies, Reply, Route, SameSite},
+    companion::{Asked, Companion, CookiePathError, Cookies, Route, SameSite},
     offered::Offered,
     refusal::{Json, Refusal, Render},
+    reply::Reply,
 };

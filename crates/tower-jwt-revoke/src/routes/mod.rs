@@ -2,8 +2,10 @@
 
 mod companion;
 mod logout;
+mod oauth;
 
 pub use self::{
     companion::{Routes, routes},
     logout::{logout_route, logout_route_behind},
+    oauth::{oauth_routes, well_known},
 };

@@ -10,6 +10,7 @@ mod set;
 mod signing;
 mod verification;
 
+pub(crate) use self::secret::weakness;
 pub use self::{
     error::{KeyError, KeySetError, RefusedKey, SignError},
     secret::WeakSecret,

@@ -50,7 +50,8 @@ pub(super) fn judge(algorithm: Algorithm, secret: &[u8]) -> Result<(), KeyError>
     }
 }
 
-fn weakness(secret: &[u8]) -> Option<WeakSecret> {
+/// In which way `secret` is guessable, if it is.
+pub(crate) fn weakness(secret: &[u8]) -> Option<WeakSecret> {
     if is_public_key(secret) {
         return Some(WeakSecret::PublicKey);
     }

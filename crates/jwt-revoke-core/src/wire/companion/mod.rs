@@ -5,7 +5,6 @@ mod cookies;
 mod manage;
 mod origin;
 mod refresh;
-mod reply;
 mod route;
 
 use std::{fmt, sync::Arc};
@@ -13,7 +12,6 @@ use std::{fmt, sync::Arc};
 pub use self::{
     asked::Asked,
     cookies::{CookiePathError, Cookies, SameSite},
-    reply::Reply,
     route::Route,
 };
 use crate::{
@@ -22,7 +20,7 @@ use crate::{
     session::{Pair, Sessions},
     store::StoreError,
     token::{ClientId, Subject},
-    wire::{Json, Refusal, Render},
+    wire::{Json, Refusal, Render, Reply},
 };
 
 /// The JSON routes of first-party apps, without a web framework: plain data in, plain data out. An

@@ -1,4 +1,4 @@
-//! Answers of the companion routes.
+//! What a route answers.
 
 use serde::Serialize;
 
@@ -20,6 +20,22 @@ impl Reply {
     /// 204, and no cache keeps it.
     pub(crate) fn no_content() -> Self {
         Self::new(204)
+    }
+
+    /// 200 without a body, and no cache keeps it.
+    pub(crate) fn empty() -> Self {
+        Self::new(200)
+    }
+
+    /// JSON for everybody, to be asked for again after a while.
+    pub(crate) fn document(body: impl Into<Vec<u8>>) -> Self {
+        let max_age = defaults::DOCUMENT_MAX_AGE.as_secs();
+        Self {
+            status: 200,
+            headers: vec![("cache-control", format!("public, max-age={max_age}"))],
+            body: body.into(),
+        }
+        .with_header("content-type", "application/json")
     }
 
     /// JSON that no cache keeps (RFC 6749 §5.1).

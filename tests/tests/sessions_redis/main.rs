@@ -1,5 +1,10 @@
 //! Sessions in Redis, with real servers: what the suite of all stores cannot see.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of tests are tests, and fail like them"
+)]
+
 mod faults;
 mod life;
 mod races;

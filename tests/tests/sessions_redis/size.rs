@@ -92,8 +92,8 @@ async fn s15_revoking_a_user_costs_the_same_with_one_session_and_with_a_thousand
     store.revoke(&[user.revocation()]).await.unwrap();
     let after = commands();
     let spent: Vec<_> = after.iter().zip(before).map(|(a, b)| a - b).collect();
-    // The entry, its log entry, and the audit stream.
-    assert_eq!(spent, [1, 0, 0, 0, 2, 0]);
+    // The entry, the shard's mark of it, its log entry, and the audit stream.
+    assert_eq!(spent, [1, 0, 1, 0, 2, 0]);
     let dead = Held {
         session: user.sessions(&store).await.remove(0),
         generation: 1,

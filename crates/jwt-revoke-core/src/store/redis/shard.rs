@@ -37,6 +37,8 @@ pub(super) struct ShardState {
     /// How long it answers "unknown".
     pub(super) healing: Duration,
     pub(super) now: Timestamp,
+    /// How long until the server's clock shows that.
+    pub(super) ahead: Duration,
 }
 
 /// Why a shard is asked for its state.
@@ -81,11 +83,11 @@ impl Inner {
         ];
         let keys = self.keys.of_script(shard);
         let answer = self.write(shard, &STATE, keys, args, deadline).await?;
-        let [word, epoch, healing, now] = answer.as_slice() else {
+        let [word, epoch, healing, now, ahead] = answer.as_slice() else {
             return Err(self.odd(&answer));
         };
-        let (Reply::Text(epoch), Some(healing), Some(now)) =
-            (epoch, healing.number(), now.number())
+        let (Reply::Text(epoch), Some(healing), Some(now), Some(ahead)) =
+            (epoch, healing.number(), now.number(), ahead.number())
         else {
             return Err(self.odd(&answer));
         };
@@ -94,6 +96,7 @@ impl Inner {
             epoch: epoch.clone(),
             healing: Duration::from_millis(healing),
             now: self.saw(shard, Timestamp::from_millis(now)),
+            ahead: Duration::from_millis(ahead),
         })
     }
 
@@ -115,6 +118,11 @@ impl Inner {
         self.is_started()?;
         let state = self.state(shard, Probe::Look, self.deadline()).await?;
         self.notice(shard, Some(&state.epoch));
+        // The instant after a cutoff of this very millisecond: it is waited for, or a shard that is
+        // busy would run ahead of its server. One whose server was set back is ahead anyway.
+        if state.ahead <= LONGEST_WAIT {
+            sleep(state.ahead).await;
+        }
         Ok(state.now)
     }
 
@@ -251,3 +259,6 @@ impl Inner {
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// How far ahead of its server's clock an instant may be that is waited for.
+const LONGEST_WAIT: Duration = Duration::from_millis(20);

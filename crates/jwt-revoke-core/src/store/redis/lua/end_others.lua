@@ -1,4 +1,5 @@
--- end_others.lua: end all sessions of a user but one.
+-- end_others.lua: end all living sessions of a user but one.
+--   KEYS[7]   the user's entry
 --   ARGV[10]  the sid that stays
 --   ARGV[11]  cause, for the audit stream
 --   returns   {"ok", now, {sids ended, the oldest first}, {digest, cutoff, life of entries written}}
@@ -9,11 +10,12 @@ if not shard then
   return answer
 end
 local others = {}
-for _, sid in ipairs(redis.call('ZRANGE', INDEX, 0, -1)) do
-  local entry = redis.call('HGET', ARGV[7] .. sid, 'e')
-  if entry and sid ~= ARGV[10] then
-    redis.call('EXISTS', ARGV[8] .. entry)
-    others[#others + 1] = { sid = sid, entry = entry }
+local cutoff = cutoff_of(redis.call('GET', KEYS[7]))
+for _, sid in ipairs(redis.call('ZRANGEBYSCORE', INDEX, '(' .. whole(math.min(cutoff, 2 ^ 53)), '+inf')) do
+  local record = read(ARGV[7] .. sid)
+  if record and sid ~= ARGV[10] and not is_expired(record, math.max(shard.now, record.last_used_at)) then
+    redis.call('EXISTS', ARGV[8] .. record.entry)
+    others[#others + 1] = { sid = sid, entry = record.entry }
   end
 end
 local ended, written = {}, {}

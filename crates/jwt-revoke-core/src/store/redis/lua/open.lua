@@ -16,7 +16,9 @@
 --              | {"ok", now, "open_at", an instant}
 --              | {"lost"} | {"healing"} | {"layout", the layout found}
 
-local PRUNED = 100 -- how many sessions that are dead one call clears away
+-- How many sessions covered by a cutoff an index may hold, and how many dead ones one call clears
+-- away, so that a user who logs in and out for ever fills nothing.
+local SPARE = 100
 
 local shard, answer = open_whole()
 if not shard then
@@ -36,41 +38,44 @@ end
 if highest > 0 and highest >= tonumber(ARGV[12]) then
   return { 'ok', now, 'stale' }
 end
-if (highest > 0 and highest >= opened_at) or opened_at > now + AHEAD or opened_at + tonumber(ARGV[15]) < now then
-  return { 'ok', now, 'open_at', whole(math.max(now, highest + 1)) }
+local earliest = math.max(now, highest + 1)
+local covered = highest > 0 and highest >= opened_at
+local latest = math.max(earliest, now + AHEAD)
+if covered or opened_at > latest or opened_at < now - tonumber(ARGV[15]) then
+  return { 'ok', now, 'open_at', whole(earliest) }
 end
 
--- Our own retry of a command whose answer was lost. Another's session is never written over, and
--- one that has ended is never opened again.
+-- It was opened and has ended since.
+if entries[1] then
+  return { 'ok', now, 'stale' }
+end
+
+-- Our own retry of a command whose answer was lost; another's session is never written over.
 local held = read(KEYS[7])
 if held and held.attempt and held.attempt == ARGV[16] then
   return { 'ok', now, 'opened', {}, {} }
-end
-if held or entries[1] then
-  return { 'ok', now, 'open_at', whole(math.max(now, highest + 1)) }
+elseif held then
+  return { 'ok', now, 'open_at', whole(earliest) }
 end
 
--- Which sessions the user has: the first are those that a cutoff covers. Dead members are dropped.
-local cutoff = cutoff_of(entries[2])
-local covered = string.format('%.0f', math.min(cutoff, 2 ^ 53))
-local dead = redis.call('ZRANGEBYSCORE', INDEX, '-inf', covered, 'LIMIT', 0, PRUNED)
-local live = {}
+-- How many sessions the user has: those that no cutoff covers, with a record that has not expired.
+local cutoff = whole(math.min(cutoff_of(entries[2]), 2 ^ 53))
+local count = redis.call('ZCOUNT', INDEX, '(' .. cutoff, '+inf')
+local limit, evicted, live, gone = tonumber(ARGV[13]), 0, {}, {}
 local function look(member)
   local record = read(ARGV[7] .. member)
   if record and not is_expired(record, math.max(now, record.last_used_at)) then
     live[#live + 1] = { sid = member, entry = record.entry }
   else
-    dead[#dead + 1] = member
+    gone[#gone + 1] = member
   end
 end
-local limit, evicted = tonumber(ARGV[13]), 0
-local count = redis.call('ZCOUNT', INDEX, '(' .. covered, '+inf')
 if limit == 0 then
   for _, member in ipairs(redis.call('ZRANDMEMBER', INDEX, 10)) do
     look(member)
   end
 elseif count >= limit then
-  local members = redis.call('ZRANGEBYSCORE', INDEX, '(' .. covered, '+inf', 'LIMIT', 0, limit + PRUNED)
+  local members = redis.call('ZRANGEBYSCORE', INDEX, '(' .. cutoff, '+inf', 'LIMIT', 0, limit + SPARE)
   for _, member in ipairs(members) do
     look(member)
   end
@@ -78,6 +83,10 @@ elseif count >= limit then
   if evicted > 0 and ARGV[14] == 'refuse' then
     return { 'ok', now, 'full' }
   end
+end
+local covered_members = {}
+if redis.call('ZCARD', INDEX) - count > SPARE then
+  covered_members = redis.call('ZRANGEBYSCORE', INDEX, '-inf', cutoff, 'LIMIT', 0, SPARE)
 end
 for i = 1, math.min(evicted, #live) do
   redis.call('EXISTS', ARGV[8] .. live[i].entry)
@@ -93,7 +102,12 @@ if ARGV[18] ~= '' then
 end
 redis.call('ZADD', INDEX, whole(opened_at), sid)
 keep(KEYS[7], tonumber(ARGV[17]), now, sid, opened_at)
-for _, member in ipairs(dead) do
+redis.call('HSET', META, 'opened', whole(math.max(now, opened_at)))
+-- What has expired leaves the index; its record tells why for a while.
+for _, member in ipairs(gone) do
+  redis.call('ZREM', INDEX, member)
+end
+for _, member in ipairs(covered_members) do
   redis.call('DEL', ARGV[7] .. member)
   redis.call('ZREM', INDEX, member)
 end

@@ -1,5 +1,7 @@
 -- shard.lua: what the scripts of one shard share. It stands before each of them.
---   KEYS[1]  meta      hash: layout, access and session (the horizons, ms; absent until stated)
+--   KEYS[1]  meta      hash: layout, access and session (the horizons, ms; absent until stated),
+--                      opened (the latest instant at which a session was), cut (the latest instant
+--                      up to which something was revoked)
 --   KEYS[2]  epoch     string, random; without it the shard has lost its data
 --   KEYS[3]  healing   string with an expiry; while it is there, "not found" means "unknown"
 --   KEYS[4]  log       stream: digest, cutoff, expiry (ms), prev (the id before it)
@@ -31,18 +33,19 @@ local function last_id()
   return '0-0'
 end
 
--- Never runs back behind what the log has dated, whatever happens to the host's clock.
-local function instant(last)
+-- Never runs back behind what the log has dated, whatever happens to the host's clock, nor behind the
+-- opening of a session: a cutoff at any later instant must cover it.
+local function instant(last, opened)
   local time = redis.call('TIME')
   local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-  return math.max(now, tonumber(string.match(last, '^%d+')))
+  return math.max(now, tonumber(string.match(last, '^%d+')), tonumber(opened or 0))
 end
 
 -- The shard as a table, or nil and the words to answer: it lost its data, or is of another layout.
 --   layout           what this version of the crate writes
 --   access, session  horizons to go by as long as no process has stated any
 local function open(layout, access, session)
-  local meta = redis.call('HMGET', META, 'layout', 'access', 'session')
+  local meta = redis.call('HMGET', META, 'layout', 'access', 'session', 'opened', 'cut')
   local epoch = redis.call('GET', EPOCH)
   if not meta[1] or not epoch then
     return nil, { 'lost' }
@@ -56,7 +59,8 @@ local function open(layout, access, session)
     access = tonumber(meta[2] or access),
     session = tonumber(meta[3] or session),
     last = last,
-    now = instant(last),
+    now = instant(last, meta[4]),
+    cut = tonumber(meta[5] or 0),
   }
 end
 
@@ -77,10 +81,15 @@ local function raise(shard, key, digest, cutoff, ttl)
   if higher then
     value = cutoff == '*' and '*' or whole(cutoff)
   end
+  local cut = higher and cutoff ~= '*' and math.min(cutoff, math.max(shard.now, shard.cut + 1)) or 0
   local life = math.max(ttl, left)
   -- The first write of a script is the one that `maxmemory` can refuse; once it has passed, the
   -- server lets the script run to its end.
   redis.call('SET', key, value, 'PX', whole(life))
+  if cut > shard.cut then
+    shard.cut = cut
+    redis.call('HSET', META, 'cut', whole(cut))
+  end
   local oldest = whole(math.max(shard.now - shard.access, 0))
   shard.last = redis.call('XADD', LOG, 'MINID', '~', oldest, '*',
     'digest', digest, 'cutoff', value, 'expiry', whole(shard.now + life), 'prev', shard.last)

@@ -5,7 +5,8 @@
 --   ARGV[4]  epoch to give to a shard without one; random, never used before
 --   ARGV[5]  how long such a shard answers "unknown", ms
 --   ARGV[6]  "write" to prove that the shard can be written, or "look"
---   returns  {"here" | "created", epoch, ms of healing left (0: none), now}
+--   returns  {"here" | "created", epoch, ms of healing left (0: none), now, ms until the server's
+--            clock shows that}
 --          | {"layout", the layout found}
 --
 -- A new shard and one that lost its data look the same, so both heal: until then others may put
@@ -17,7 +18,10 @@ if layout and layout ~= ARGV[1] then
 end
 local epoch = redis.call('GET', EPOCH)
 local word = 'here'
-local now = instant(last_id())
+local marks = redis.call('HMGET', META, 'opened', 'cut')
+local now = instant(last_id(), marks[1])
+-- What begins after a cutoff must not be dated in its millisecond.
+local told = math.max(now, tonumber(marks[2] or 0) + 1)
 if not layout or not epoch then
   word, epoch = 'created', ARGV[4]
   if tonumber(ARGV[5]) > 0 then
@@ -34,4 +38,4 @@ for i, name in ipairs({ 'access', 'session' }) do
     redis.call('HSET', META, name, ARGV[i + 1])
   end
 end
-return { word, epoch, math.max(redis.call('PTTL', HEALING), 0), now }
+return { word, epoch, math.max(redis.call('PTTL', HEALING), 0), told, math.max(told - instant('0-0'), 0) }

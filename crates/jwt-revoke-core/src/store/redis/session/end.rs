@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     revocation::Shard,
     store::{
-        Ending, EndingOthers, StoreError,
+        Ending, EndingOthers, Index, StoreError,
         redis::{
             Inner,
             client::Reply,
@@ -41,11 +41,13 @@ impl Inner {
         self: &Arc<Self>,
         ending: &EndingOthers<'_>,
     ) -> Result<Vec<SessionId>, StoreError> {
+        let Index { shard, subject, .. } = ending.index;
         let mut step = self.step(&ending.index)?;
+        step.key(self.keys.deny(shard, &subject));
         step.word(ending.keep.as_str());
         step.word(brief(ending.cause));
         let answer = self.take(step, &END_OTHERS).await?;
-        self.read_ended(ending.index.shard, &answer)
+        self.read_ended(shard, &answer)
     }
 
     fn read_ended(&self, shard: Shard, answer: &[Reply]) -> Result<Vec<SessionId>, StoreError> {

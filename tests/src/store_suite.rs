@@ -40,11 +40,18 @@ pub trait Fixture: Send + Sync + Sized + 'static {
     }
 }
 
-/// All tests of the suite, as `#[tokio::test]`s, over a [`Fixture`].
+/// All tests of the suite, as `#[tokio::test]`s, over a [`Fixture`]. With `in_turn:` before it, they
+/// are one `async fn in_turn()` instead, for a store that takes long to bring up.
 #[macro_export]
 macro_rules! store_suite {
+    (in_turn: $fixture:ty) => {
+        $crate::store_suite!(@all in_turn $fixture);
+    };
     ($fixture:ty) => {
-        $crate::store_suite!($fixture;
+        $crate::store_suite!(@all apart $fixture);
+    };
+    (@all $how:ident $fixture:ty) => {
+        $crate::store_suite!(@$how $fixture;
             a_store_that_holds_nothing_finds_nothing,
             what_is_acknowledged_is_found_at_once,
             what_was_not_revoked_is_not_found,
@@ -74,13 +81,22 @@ macro_rules! store_suite {
             i6_a_store_opened_anew_holds_what_was_acknowledged,
         );
     };
-    ($fixture:ty; $($test:ident,)*) => {
+    (@apart $fixture:ty; $($test:ident,)*) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 $crate::store_suite::$test::<$fixture>().await;
             }
         )*
+    };
+    (@in_turn $fixture:ty; $($test:ident,)*) => {
+        pub(super) async fn in_turn() {
+            $(
+                // Shown when it fails: which of them it was.
+                println!("{}", stringify!($test));
+                $crate::store_suite::$test::<$fixture>().await;
+            )*
+        }
     };
 }
 
@@ -485,12 +501,9 @@ pub async fn ten_thousand_entries_are_found<F: Fixture>() {
     for batch in entries.chunks(1000) {
         revoke(&fixture, batch).await;
     }
-    for entries in entries.chunks(16) {
-        let digests: Vec<_> = entries.iter().map(|entry| entry.digest).collect();
-        for digest in digests {
-            let found = find_in(&fixture, shard(), digest).await;
-            assert_eq!(found, Some(Cutoff::Forever));
-        }
+    for entries in entries.chunks(100) {
+        let found = join_all(entries.iter().map(|entry| find(&fixture, entry))).await;
+        assert!(found.iter().all(|cutoff| *cutoff == Some(Cutoff::Forever)));
     }
     assert_eq!(find(&fixture, &jti("10000")).await, None);
 }

@@ -180,25 +180,27 @@ impl Guard {
         Ok(())
     }
 
-    async fn lookup(&self, verified: &Verified) -> Result<Cutoffs, StoreError> {
-        // No token is accepted before its revocation is sure to outlive it.
-        self.require().await?;
+    async fn lookup(&self, verified: &Verified) -> Found {
+        // No token is accepted before its revocation is sure to outlive it. A store that cannot
+        // promise that, because it refuses writes, may still know the token to be revoked.
+        let promised = self.require().await;
         let query = verified.lookup();
-        match self.shared.store.lookup_now(&query) {
+        let found = match self.shared.store.lookup_now(&query) {
             Some(found) => found,
             None => self.shared.store.lookup(&query).await,
+        };
+        let found = Found::from(found);
+        match promised {
+            Ok(()) => found,
+            Err(error) => Found {
+                unknown: Some(error),
+                ..found
+            },
         }
     }
 
-    fn decide(
-        &self,
-        verified: Verified,
-        found: Result<Cutoffs, StoreError>,
-    ) -> Result<Access, Denied> {
-        let (known, unknown) = match found {
-            Ok(cutoffs) => (cutoffs, None),
-            Err(error) => (error.known(), Some(error)),
-        };
+    fn decide(&self, verified: Verified, found: impl Into<Found>) -> Result<Access, Denied> {
+        let Found { known, unknown } = found.into();
         if let Some(index) = known.covering(verified.born_at()) {
             let dimension = verified.dimension(index).cloned();
             return Err(Denied::Revoked { dimension });
@@ -216,6 +218,23 @@ impl Guard {
             }
         };
         Ok(Access::new(verified, &self.shared, standing))
+    }
+}
+
+/// What the store said of a token.
+struct Found {
+    known: Cutoffs,
+    /// Why there may be more.
+    unknown: Option<StoreError>,
+}
+
+impl From<Result<Cutoffs, StoreError>> for Found {
+    fn from(answer: Result<Cutoffs, StoreError>) -> Self {
+        let (known, unknown) = match answer {
+            Ok(cutoffs) => (cutoffs, None),
+            Err(error) => (error.known(), Some(error)),
+        };
+        Self { known, unknown }
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use jwt_revoke_core::{
-    Clock as _, SystemClock, Timestamp,
+    Clock, SystemClock, Timestamp,
     revocation::{Cutoff, Cutoffs, Digest, Horizons, Shard},
     store::{Lookup, Revocation, Store, StoreError},
 };
@@ -24,7 +24,7 @@ pub enum Mood {
     Answers,
     /// Answers everything with an error.
     Fails,
-    /// Fails writes and answers the rest.
+    /// Fails writes, the statement of horizons among them, and answers the rest.
     RefusesWrites,
     /// Keeps its callers waiting until the mood changes.
     Hangs,
@@ -36,7 +36,10 @@ pub struct ControlledStore(Arc<Inner>);
 
 struct Inner {
     entries: Mutex<HashMap<Digest, Cutoff>>,
-    clock: SystemClock,
+    written: Mutex<Vec<Revocation>>,
+    required: Mutex<Vec<Horizons>>,
+    failure: Mutex<Box<dyn Fn() -> StoreError + Send>>,
+    clock: Arc<dyn Clock>,
     mood: watch::Sender<Mood>,
     answers_at_once: AtomicBool,
     lookups: AtomicUsize,
@@ -52,9 +55,17 @@ impl Default for ControlledStore {
 impl ControlledStore {
     /// An empty store that answers when awaited.
     pub fn new() -> Self {
+        Self::with_clock(SystemClock::shared())
+    }
+
+    /// The same, whose instants are those of `clock`.
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
         Self(Arc::new(Inner {
             entries: Mutex::default(),
-            clock: SystemClock::new(),
+            written: Mutex::default(),
+            required: Mutex::default(),
+            failure: Mutex::new(Box::new(failure)),
+            clock,
             mood: watch::Sender::new(Mood::Answers),
             answers_at_once: AtomicBool::new(false),
             lookups: AtomicUsize::new(0),
@@ -65,6 +76,25 @@ impl ControlledStore {
     /// Puts the store into another mood; those who wait go on.
     pub fn set(&self, mood: Mood) {
         self.0.mood.send_replace(mood);
+    }
+
+    /// What it says when it fails, from now on.
+    pub fn fail_with(&self, failure: impl Fn() -> StoreError + Send + 'static) {
+        *self.0.failure.lock().unwrap() = Box::new(failure);
+    }
+
+    /// All revocations that it accepted, in order.
+    pub fn written(&self) -> Vec<Revocation> {
+        self.0.written.lock().unwrap().clone()
+    }
+
+    /// All horizons that were stated and accepted, in order.
+    pub fn required(&self) -> Vec<Horizons> {
+        self.0.required.lock().unwrap().clone()
+    }
+
+    fn failure(&self) -> StoreError {
+        self.0.failure.lock().unwrap()()
     }
 
     /// Whether lookups are answered without being awaited, as by a store in this process.
@@ -116,7 +146,7 @@ impl Store for ControlledStore {
     async fn lookup(&self, query: &Lookup<'_>) -> Result<Cutoffs, StoreError> {
         self.0.lookups.fetch_add(1, SeqCst);
         match self.mood().await {
-            Mood::Fails => Err(failure()),
+            Mood::Fails => Err(self.failure()),
             _ => Ok(self.find(query)),
         }
     }
@@ -127,7 +157,7 @@ impl Store for ControlledStore {
         }
         let answer = match *self.0.mood.borrow() {
             Mood::Hangs => return None,
-            Mood::Fails => Err(failure()),
+            Mood::Fails => Err(self.failure()),
             _ => Ok(self.find(query)),
         };
         self.0.lookups.fetch_add(1, SeqCst);
@@ -136,7 +166,7 @@ impl Store for ControlledStore {
 
     async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
         if self.mood().await != Mood::Answers {
-            return Err(failure());
+            return Err(self.failure());
         }
         let now = self.0.clock.now();
         for revocation in revocations {
@@ -144,28 +174,32 @@ impl Store for ControlledStore {
             let mut entries = self.0.entries.lock().unwrap();
             let entry = entries.entry(revocation.digest).or_insert(cutoff);
             *entry = cutoff.max(*entry);
+            self.0.written.lock().unwrap().push(revocation.clone());
         }
         Ok(now)
     }
 
     async fn now(&self, _: Shard) -> Result<Timestamp, StoreError> {
         match self.mood().await {
-            Mood::Fails => Err(failure()),
+            Mood::Fails => Err(self.failure()),
             _ => Ok(self.0.clock.now()),
         }
     }
 
-    async fn require(&self, _: Horizons) -> Result<(), StoreError> {
+    async fn require(&self, horizons: Horizons) -> Result<(), StoreError> {
         match self.mood().await {
-            Mood::Fails => Err(failure()),
-            _ => Ok(()),
+            Mood::Fails | Mood::RefusesWrites => Err(self.failure()),
+            _ => {
+                self.0.required.lock().unwrap().push(horizons);
+                Ok(())
+            }
         }
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
         match self.mood().await {
             Mood::Answers => Ok(()),
-            _ => Err(failure()),
+            _ => Err(self.failure()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Logins against revocations.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use jwt_revoke_core::{
     Clock, FakeClock, Guard, Issuer,
@@ -57,6 +57,22 @@ async fn s18_a_login_in_the_millisecond_of_a_cutoff_lives_and_what_was_before_it
             }
         }
         assert_eq!(clock.now(), START);
+    }
+}
+
+#[tokio::test]
+async fn r12_a_login_is_good_at_once_on_a_host_whose_clock_is_behind_the_stores() {
+    for ahead in [0, 1, 999, 1000, 4500, 5000] {
+        let (clock, here) = clock();
+        let store = Arc::new(FakeClock::new(START));
+        store.advance(Duration::from_millis(ahead));
+        let issuer = Issuer::new(key(), ISSUER, AUDIENCE);
+        let verifier = issuer.verifier().with_clock(here);
+        let guard = Guard::new(verifier, ControlledStore::with_clock(store));
+        let issued = issuer.issue(&guard, "alice", &Grant::new()).await.unwrap();
+        assert!(is_admitted(&guard, issued.token()).await, "{ahead} ms");
+        clock.advance(Duration::from_secs(1));
+        assert!(is_admitted(&guard, issued.token()).await, "{ahead} ms");
     }
 }
 

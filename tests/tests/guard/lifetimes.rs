@@ -125,7 +125,11 @@ fn signed_by(key: &SigningKey) -> KeySet {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn r6_a_revoked_token_never_revives_before_its_end(

@@ -49,7 +49,7 @@ impl<'a> Batch<'a> {
     pub(super) fn finish(self) -> (Changes, Timestamp) {
         let mut changes = self.changes;
         let latest = self.now.max(self.latest_opening);
-        changes.clock = latest.saturating_add(defaults::CLOCK_RESERVATION);
+        changes.clock = self.shared.clock.reservation(latest);
         (changes, self.latest_opening)
     }
 

@@ -146,9 +146,8 @@ impl EmbeddedBuilder {
             requests: queue,
         };
         // Shows now, and not at the first logout, that the file can be written.
-        writer.commit(&Changes::new(
-            now.saturating_add(defaults::CLOCK_RESERVATION),
-        ))?;
+        let reservation = writer.shared.clock.reservation(now);
+        writer.commit(&Changes::new(reservation))?;
         let writer = thread::Builder::new()
             .name("jwt-revoke-store".into())
             .spawn(move || writer.run())

@@ -74,9 +74,16 @@ impl StoreClock {
         instant.as_millis() <= self.reserved.load(Ordering::Acquire)
     }
 
+    /// What to put in the file when it is written at `now`.
+    pub(super) fn reservation(&self, now: Timestamp) -> Timestamp {
+        let shown = self.source.now();
+        now.max(shown.saturating_add(defaults::CLOCK_RESERVATION))
+    }
+
     /// Whether it is time to reserve more, before somebody has to wait for it.
-    pub(super) fn runs_low(&self, instant: Timestamp) -> bool {
-        !self.is_reserved(instant.saturating_add(defaults::CLOCK_RESERVATION / 2))
+    pub(super) fn runs_low(&self, now: Timestamp) -> bool {
+        let half = defaults::CLOCK_RESERVATION / 2;
+        !self.is_reserved(self.reservation(now).saturating_sub(half))
     }
 
     /// The file holds `reserved` now.

@@ -46,7 +46,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let guard = Guard::new(issuer.verifier(), store).with_outage(settings.outage);
     guard.ready().await?;
 
-    let listener = TcpListener::bind(settings.addr).await?;
+    let listener = TcpListener::bind(settings.addr).await.map_err(|error| {
+        format!(
+            "cannot listen on {}, which JWT_REVOKE_ADDR names: {error}",
+            settings.addr
+        )
+    })?;
     let addr = listener.local_addr()?;
     let mut stdout = std::io::stdout();
     writeln!(stdout, "listening on http://{addr}")?;

@@ -1,6 +1,9 @@
 //! Settings from `JWT_REVOKE_*` variables.
 
-use std::{env, fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    env, fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr,
+    time::Duration,
+};
 
 use jwt_revoke_core::{defaults, guard::Outage, verify::Algorithm};
 
@@ -43,9 +46,19 @@ impl Settings {
 
     fn from_lookup(lookup: impl Fn(&'static str) -> Option<String>) -> Result<Self, SettingsError> {
         let text = |name, default: &str| lookup(name).unwrap_or_else(|| default.to_owned());
-        let seconds = |name, default: Duration| match lookup(name) {
-            Some(value) => parse(name, &value, "whole seconds").map(Duration::from_secs),
-            None => Ok(default),
+        let seconds = |name, default: Duration, range: RangeInclusive<u64>| {
+            let Some(value) = lookup(name) else {
+                return Ok(default);
+            };
+            let seconds = parse(name, &value, "whole seconds")?;
+            if range.contains(&seconds) {
+                return Ok(Duration::from_secs(seconds));
+            }
+            let (least, most) = range.into_inner();
+            Err(SettingsError {
+                variable: name,
+                reason: format!("{seconds} s is not between {least} and {most}"),
+            })
         };
         let addr = text("JWT_REVOKE_ADDR", "127.0.0.1:3000");
         let algorithm = text("JWT_REVOKE_ALG", "EdDSA");
@@ -76,8 +89,16 @@ impl Settings {
                     });
                 }
             },
-            access_lifetime: seconds("JWT_REVOKE_ACCESS_TTL", defaults::ACCESS_LIFETIME)?,
-            leeway: seconds("JWT_REVOKE_LEEWAY", defaults::LEEWAY)?,
+            access_lifetime: seconds(
+                "JWT_REVOKE_ACCESS_TTL",
+                defaults::ACCESS_LIFETIME,
+                1..=defaults::MAX_TOKEN_LIFETIME.as_secs(),
+            )?,
+            leeway: seconds(
+                "JWT_REVOKE_LEEWAY",
+                defaults::LEEWAY,
+                0..=defaults::MAX_LEEWAY.as_secs(),
+            )?,
         })
     }
 }
@@ -118,7 +139,10 @@ mod tests {
             ("JWT_REVOKE_OUTAGE", "perhaps"),
             ("JWT_REVOKE_CONSISTENCY", "eventual"),
             ("JWT_REVOKE_ACCESS_TTL", "15m"),
+            ("JWT_REVOKE_ACCESS_TTL", "0"),
+            ("JWT_REVOKE_ACCESS_TTL", "86401"),
             ("JWT_REVOKE_LEEWAY", "-1"),
+            ("JWT_REVOKE_LEEWAY", "301"),
         ] {
             let error = with(name, value).unwrap_err();
             assert!(error.to_string().starts_with(name), "{error}");

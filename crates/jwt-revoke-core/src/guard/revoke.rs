@@ -9,7 +9,7 @@ use crate::{
     guard::{Access, Guard, Target},
     revocation::{ClaimName, Dimension, Placement, Shard},
     store::{Reach, Revocation, StoreError},
-    token::Subject,
+    token::{SessionId, Subject},
     verify::BornAt,
 };
 
@@ -76,7 +76,7 @@ impl Guard {
         let revocation = match &target.what {
             What::Token(access) => self.jti_of(access)?,
             What::Logout(access) => match access.session() {
-                Some(session) => of_access(access, Dimension::Session, session.as_str()),
+                Some(session) => self.session_of(access, session),
                 None => self.jti_of(access)?,
             },
             What::Issuer => {
@@ -108,7 +108,8 @@ impl Guard {
             Dimension::Subject => one(&value.into()),
             // Where a token without a subject lies depends on its `jti`; to know the subject is to
             // know that it is not such a token.
-            Dimension::Jti | Dimension::Session => {
+            Dimension::Jti => target.subject.as_ref().map_or(Placement::Wide, one),
+            Dimension::Session if self.verifier().requires_subject() => {
                 target.subject.as_ref().map_or(Placement::Wide, one)
             }
             _ => Placement::Wide,
@@ -120,6 +121,16 @@ impl Guard {
     fn jti_of(&self, access: &Access) -> Result<Revocation, RevokeError> {
         let jti = access.jti().ok_or(RevokeError::NoValue(Dimension::Jti))?;
         Ok(of_access(access, Dimension::Jti, jti.as_str()))
+    }
+
+    fn session_of(&self, access: &Access, session: &SessionId) -> Revocation {
+        let mut revocation = of_access(access, Dimension::Session, session.as_str());
+        // Tokens without a subject lie each in the shard of its `jti`, and one session may have
+        // tokens of both kinds.
+        if access.subject().is_none() || !self.verifier().requires_subject() {
+            revocation.placement = Placement::Wide;
+        }
+        revocation
     }
 
     fn issuer_of<'a>(&'a self, target: &'a Target) -> Result<&'a str, RevokeError> {

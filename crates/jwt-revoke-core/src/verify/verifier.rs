@@ -201,6 +201,11 @@ impl Verifier {
         self.rules.issuer.as_deref()
     }
 
+    /// Whether every token has a subject, and so lies where its user's entries do.
+    pub(crate) fn requires_subject(&self) -> bool {
+        self.rules.subject == Demand::Required
+    }
+
     /// The slack on dates.
     pub fn leeway(&self) -> Duration {
         self.rules.leeway

@@ -1,0 +1,132 @@
+//! Ways in which a revoked token could come back, each closed: with real tokens and real servers.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of tests are tests, and fail like them"
+)]
+
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use jwt_revoke_core::{
+    Clock as _, Denied, Guard, SystemClock, Timestamp,
+    guard::{Outage, Target},
+    revocation::{Cutoff, Cutoffs, Dimension, Horizons, Placement, Shard},
+    store::{Lookup, Reach, RedisBuilder, RedisStore, Revocation, Store, StoreError},
+    verify::{Algorithm, SigningKey, Verifier},
+};
+use jwt_revoke_tests::{
+    proxy::{Fault, Proxy},
+    redis_server::RedisServer,
+};
+use serde_json::{Value, json};
+
+const ISSUER: &str = "https://auth.example.com";
+
+/// Long enough for a loaded machine, short of for ever.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const NOW: Reach = Reach::Now {
+    ahead: Duration::ZERO,
+};
+
+/// A store that waits for nobody's memory, with bounds that a loaded machine keeps.
+fn builder(url: &str) -> RedisBuilder {
+    RedisStore::builder(url)
+        .with_healing(Duration::ZERO)
+        .with_check_timeout(Duration::from_millis(500))
+}
+
+async fn connect(server: &RedisServer) -> RedisStore {
+    builder(&server.url()).connect().await.unwrap()
+}
+
+fn key() -> SigningKey {
+    SigningKey::generate(Algorithm::EdDSA).unwrap()
+}
+
+fn verifier(key: &SigningKey) -> Verifier {
+    Verifier::new(key.verification_key(), ISSUER, "api")
+}
+
+/// A token of another issuer, with what is said here changed.
+fn token(key: &SigningKey, changes: &Value) -> String {
+    let now = SystemClock::new().now().whole_seconds();
+    let mut claims = json!({
+        "iss": ISSUER, "aud": "api", "sub": "alice", "jti": "1", "iat": now, "exp": now + 600,
+    });
+    let members = claims.as_object_mut().unwrap();
+    for (name, value) in changes.as_object().unwrap() {
+        members.insert(name.clone(), value.clone());
+    }
+    members.retain(|_, value| !value.is_null());
+    key.sign("at+jwt", &claims).unwrap()
+}
+
+fn shard(number: u8) -> Shard {
+    Shard::new(number).unwrap()
+}
+
+fn subject(value: &str, placement: Placement, reach: Reach) -> Revocation {
+    Revocation::new(Dimension::Subject, ISSUER, value, placement, reach)
+}
+
+async fn look(store: &RedisStore, at: u8, revocation: &Revocation) -> Result<Cutoffs, StoreError> {
+    store
+        .lookup(&Lookup::new(shard(at), &[revocation.digest]))
+        .await
+}
+
+/// Asks again until the answer is the one that is waited for.
+async fn until<F: Future<Output = bool>>(what: &str, ask: impl Fn() -> F) {
+    let start = Instant::now();
+    while !ask().await {
+        assert!(start.elapsed() < PATIENCE, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+// Where an entry lies.
+
+#[tokio::test]
+async fn the_logout_of_a_session_reaches_its_tokens_without_subject() {
+    let server = RedisServer::start();
+    let key = key();
+    let verifier = verifier(&key).allow_missing_subject();
+    let guard = Guard::new(verifier, connect(&server).await);
+    for (session, subject) in [("without", None), ("with", Some("alice"))] {
+        let token = |subject: Option<&str>, jti: &str| {
+            token(&key, &json!({ "sub": subject, "sid": session, "jti": jti }))
+        };
+        let access = guard.check(&token(subject, "first")).await.unwrap();
+        guard.revoke(Target::logout(&access)).await.unwrap();
+        // Tokens without a subject lie in shards of their own.
+        for jti in ["1", "2", "3", "4", "5", "6"] {
+            let decision = guard.check(&token(None, jti)).await;
+            assert!(
+                matches!(decision, Err(Denied::Revoked { .. })),
+                "{session} {jti}: {decision:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_of_a_known_user_is_ended_for_its_tokens_without_subject_too() {
+    let server = RedisServer::start();
+    let key = key();
+    let verifier = verifier(&key).allow_missing_subject();
+    let guard = Guard::new(verifier, connect(&server).await);
+    guard
+        .revoke(Target::session("s").of("alice"))
+        .await
+        .unwrap();
+    for jti in ["1", "2", "3", "4", "5", "6"] {
+        let token = token(&key, &json!({ "sub": null, "sid": "s", "jti": jti }));
+        let decision = guard.check(&token).await;
+        assert!(
+            matches!(decision, Err(Denied::Revoked { .. })),
+            "{jti}: {decision:?}"
+        );
+    }
+}

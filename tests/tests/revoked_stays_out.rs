@@ -130,3 +130,44 @@ async fn a_session_of_a_known_user_is_ended_for_its_tokens_without_subject_too()
         );
     }
 }
+
+// What a guard knows before it has stated its horizons.
+
+#[tokio::test]
+async fn a_guard_that_came_up_in_an_outage_refuses_what_is_known_to_be_revoked() {
+    let mut server = RedisServer::start();
+    let key = key();
+    let store = connect(&server).await;
+    let token = token(&key, &json!({}));
+    let one = Guard::new(verifier(&key), store.clone());
+    let access = one.check(&token).await.unwrap();
+    one.revoke(Target::token(&access)).await.unwrap();
+    server.kill();
+    let other = Guard::new(verifier(&key), store).with_outage(Outage::Allow);
+    let decision = other.check(&token).await;
+    assert!(
+        matches!(decision, Err(Denied::Revoked { .. })),
+        "{decision:?}"
+    );
+}
+
+#[tokio::test]
+async fn r1_the_first_check_of_a_guard_waits_no_longer_than_any_other() {
+    let server = RedisServer::start();
+    let key = key();
+    let store = builder(&server.url())
+        .with_write_timeout(10 * PATIENCE)
+        .connect()
+        .await
+        .unwrap();
+    let guard = Guard::new(verifier(&key), store);
+    server.freeze();
+    let check = guard.check(&token(&key, &json!({}))).into_future();
+    let decision = tokio::time::timeout(PATIENCE, check).await;
+    server.resume();
+    let decision = decision.expect("it waits for the bound of a write");
+    assert!(
+        matches!(decision, Err(Denied::StoreUnavailable(_))),
+        "{decision:?}"
+    );
+}

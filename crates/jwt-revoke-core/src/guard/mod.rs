@@ -180,27 +180,30 @@ impl Guard {
         Ok(())
     }
 
-    async fn lookup(&self, verified: &Verified) -> Found {
-        // No token is accepted before its revocation is sure to outlive it. A store that cannot
-        // promise that, because it refuses writes, may still know the token to be revoked.
-        let promised = self.require().await;
+    async fn lookup(&self, verified: &Verified) -> Result<Cutoffs, StoreError> {
         let query = verified.lookup();
+        // First, since a check has a shorter bound than a write, and what is known to be revoked is
+        // refused whether or not the store can be written.
         let found = match self.shared.store.lookup_now(&query) {
-            Some(found) => found,
-            None => self.shared.store.lookup(&query).await,
+            Some(found) => found?,
+            None => self.shared.store.lookup(&query).await?,
         };
-        let found = Found::from(found);
-        match promised {
-            Ok(()) => found,
-            Err(error) => Found {
-                unknown: Some(error),
-                ..found
-            },
+        // No token is accepted before its revocation is sure to outlive it.
+        match self.require().await {
+            Ok(()) => Ok(found),
+            Err(error) => Err(error.knowing(found)),
         }
     }
 
-    fn decide(&self, verified: Verified, found: impl Into<Found>) -> Result<Access, Denied> {
-        let Found { known, unknown } = found.into();
+    fn decide(
+        &self,
+        verified: Verified,
+        found: Result<Cutoffs, StoreError>,
+    ) -> Result<Access, Denied> {
+        let (known, unknown) = match found {
+            Ok(cutoffs) => (cutoffs, None),
+            Err(error) => (error.known(), Some(error)),
+        };
         if let Some(index) = known.covering(verified.born_at()) {
             let dimension = verified.dimension(index).cloned();
             return Err(Denied::Revoked { dimension });
@@ -218,23 +221,6 @@ impl Guard {
             }
         };
         Ok(Access::new(verified, &self.shared, standing))
-    }
-}
-
-/// What the store said of a token.
-struct Found {
-    known: Cutoffs,
-    /// Why there may be more.
-    unknown: Option<StoreError>,
-}
-
-impl From<Result<Cutoffs, StoreError>> for Found {
-    fn from(answer: Result<Cutoffs, StoreError>) -> Self {
-        let (known, unknown) = match answer {
-            Ok(cutoffs) => (cutoffs, None),
-            Err(error) => (error.known(), Some(error)),
-        };
-        Self { known, unknown }
     }
 }
 

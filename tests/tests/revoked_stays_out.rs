@@ -171,3 +171,29 @@ async fn r1_the_first_check_of_a_guard_waits_no_longer_than_any_other() {
         "{decision:?}"
     );
 }
+
+// Clocks.
+
+#[tokio::test]
+async fn r12_a_session_opened_before_the_clock_was_set_back_is_reached_by_later_cutoffs() {
+    let server = RedisServer::start();
+    let store = connect(&server).await;
+    let opened_at = store.now(shard(1)).await.unwrap();
+    let told: u64 = server
+        .cli(&["HGET", "jr:{15s}:meta", "told"])
+        .parse()
+        .unwrap_or(0);
+    assert!(
+        told >= opened_at.as_millis(),
+        "an instant told is forgotten"
+    );
+    // As a server whose clock was set back by a minute since, or a new primary that is behind.
+    let later = opened_at.saturating_add(Duration::from_secs(60));
+    let text = later.as_millis().to_string();
+    server.cli(&["HSET", "jr:{15s}:meta", "told", &text]);
+    let revocation = subject("alice", Placement::One(shard(1)), NOW);
+    let at = store.revoke(std::slice::from_ref(&revocation)).await;
+    assert!(at.unwrap() >= later);
+    let found = look(&store, 1, &revocation).await.unwrap();
+    assert!(found.covering(later).is_some(), "{found:?}");
+}

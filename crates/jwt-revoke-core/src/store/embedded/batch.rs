@@ -9,7 +9,6 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    defaults,
     revocation::{Cutoff, Digest, Dimension, Horizon, Horizons},
     store::{Audit, Revocation, StoreError},
 };

@@ -46,7 +46,7 @@ pub(super) struct ShardState {
 pub(super) enum Probe {
     /// To see.
     Look,
-    /// To see that it can be written.
+    /// To see that it can be written, and to have its instant kept.
     Write,
 }
 
@@ -80,6 +80,9 @@ impl Inner {
             self.random_epoch()?,
             millis(self.settings.healing).to_string(),
             word.to_owned(),
+            self.clocks.seen[usize::from(shard.number())]
+                .load(Ordering::Relaxed)
+                .to_string(),
         ];
         let keys = self.keys.of_script(shard);
         let answer = self.write(shard, &STATE, keys, args, deadline).await?;
@@ -113,10 +116,11 @@ impl Inner {
         join_all(states).await.into_iter().collect()
     }
 
-    /// The instant of a shard, which no process sees run back.
+    /// The instant of a shard, which no process sees run back. It may be the birth of a session, so
+    /// the server keeps it: no cutoff that is written later falls short of it.
     pub(super) async fn now(self: &Arc<Self>, shard: Shard) -> Result<Timestamp, StoreError> {
         self.is_started()?;
-        let state = self.state(shard, Probe::Look, self.deadline()).await?;
+        let state = self.state(shard, Probe::Write, self.deadline()).await?;
         self.notice(shard, Some(&state.epoch));
         // The instant after a cutoff of this very millisecond: it is waited for, or a shard that is
         // busy would run ahead of its server. One whose server was set back is ahead anyway.

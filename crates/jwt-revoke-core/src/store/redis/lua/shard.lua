@@ -1,7 +1,8 @@
 -- shard.lua: what the scripts of one shard share. It stands before each of them.
 --   KEYS[1]  meta      hash: layout, access and session (the horizons, ms; absent until stated),
 --                      opened (the latest instant at which a session was), cut (the latest instant
---                      up to which something was revoked)
+--                      up to which something was revoked), told (the latest instant that was given
+--                      to a caller who may date a session by it)
 --   KEYS[2]  epoch     string, random; without it the shard has lost its data
 --   KEYS[3]  healing   string with an expiry; while it is there, "not found" means "unknown"
 --   KEYS[4]  log       stream: digest, cutoff, expiry (ms), prev (the id before it)
@@ -14,6 +15,7 @@
 local META, EPOCH, HEALING, LOG, AUDIT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local FIRST = 5 -- what the script is about starts behind this key
 local AHEAD = 5000 -- a cutoff further ahead could never be lowered again
+local TOLERANCE = 3600000 -- how far a clock may be set back without instants running back
 
 local function whole(number)
   return string.format('%.0f', number)
@@ -33,19 +35,24 @@ local function last_id()
   return '0-0'
 end
 
--- Never runs back behind what the log has dated, whatever happens to the host's clock, nor behind the
--- opening of a session: a cutoff at any later instant must cover it.
-local function instant(last, opened)
+-- Never runs back behind what the log has dated, what was `told` to a caller, or the opening of a
+-- session, whatever happens to the host's clock or in a failover: cutoffs must cover all sessions that
+-- were opened before them. An instant that is hours ahead came from a clock that was wrong, and is not
+-- waited for.
+local function instant(last, told)
   local time = redis.call('TIME')
   local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-  return math.max(now, tonumber(string.match(last, '^%d+')), tonumber(opened or 0))
+  if told > now + TOLERANCE then
+    told = 0
+  end
+  return math.max(now, told, tonumber(string.match(last, '^%d+')))
 end
 
 -- The shard as a table, or nil and the words to answer: it lost its data, or is of another layout.
 --   layout           what this version of the crate writes
 --   access, session  horizons to go by as long as no process has stated any
 local function open(layout, access, session)
-  local meta = redis.call('HMGET', META, 'layout', 'access', 'session', 'opened', 'cut')
+  local meta = redis.call('HMGET', META, 'layout', 'access', 'session', 'opened', 'cut', 'told')
   local epoch = redis.call('GET', EPOCH)
   if not meta[1] or not epoch then
     return nil, { 'lost' }
@@ -59,7 +66,7 @@ local function open(layout, access, session)
     access = tonumber(meta[2] or access),
     session = tonumber(meta[3] or session),
     last = last,
-    now = instant(last, meta[4]),
+    now = instant(last, math.max(tonumber(meta[4] or 0), tonumber(meta[6] or 0))),
     cut = tonumber(meta[5] or 0),
   }
 end

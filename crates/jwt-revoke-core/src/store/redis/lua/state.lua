@@ -4,7 +4,8 @@
 --   ARGV[3]  session horizon to raise to, ms; 0 states none
 --   ARGV[4]  epoch to give to a shard without one; random, never used before
 --   ARGV[5]  how long such a shard answers "unknown", ms
---   ARGV[6]  "write" to prove that the shard can be written, or "look"
+--   ARGV[6]  "write" to prove that the shard can be written, and keep the instant; or "look"
+--   ARGV[7]  the latest instant that the caller has seen, ms
 --   returns  {"here" | "created", epoch, ms of healing left (0: none), now, ms until the server's
 --            clock shows that}
 --          | {"layout", the layout found}
@@ -18,8 +19,9 @@ if layout and layout ~= ARGV[1] then
 end
 local epoch = redis.call('GET', EPOCH)
 local word = 'here'
-local marks = redis.call('HMGET', META, 'opened', 'cut')
-local now = instant(last_id(), marks[1])
+local marks = redis.call('HMGET', META, 'opened', 'cut', 'told')
+local seen = math.max(tonumber(marks[1] or 0), tonumber(marks[3] or 0), tonumber(ARGV[7]))
+local now = instant(last_id(), seen)
 -- What begins after a cutoff must not be dated in its millisecond.
 local told = math.max(now, tonumber(marks[2] or 0) + 1)
 if not layout or not epoch then
@@ -29,8 +31,9 @@ if not layout or not epoch then
   end
   redis.call('HSET', META, 'layout', ARGV[1])
   redis.call('SET', EPOCH, epoch)
-elseif ARGV[6] == 'write' then
-  redis.call('HSET', META, 'checked', whole(now))
+end
+if ARGV[6] == 'write' then
+  redis.call('HSET', META, 'told', whole(told))
 end
 for i, name in ipairs({ 'access', 'session' }) do
   local wanted = tonumber(ARGV[i + 1])
@@ -38,4 +41,4 @@ for i, name in ipairs({ 'access', 'session' }) do
     redis.call('HSET', META, name, ARGV[i + 1])
   end
 end
-return { word, epoch, math.max(redis.call('PTTL', HEALING), 0), told, math.max(told - instant('0-0'), 0) }
+return { word, epoch, math.max(redis.call('PTTL', HEALING), 0), told, math.max(told - instant('0-0', 0), 0) }

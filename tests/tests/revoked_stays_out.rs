@@ -197,3 +197,24 @@ async fn r12_a_session_opened_before_the_clock_was_set_back_is_reached_by_later_
     let found = look(&store, 1, &revocation).await.unwrap();
     assert!(found.covering(later).is_some(), "{found:?}");
 }
+
+#[tokio::test]
+async fn r12_a_wide_cutoff_is_written_though_the_clocks_of_shards_differ() {
+    let server = RedisServer::start();
+    let store = connect(&server).await;
+    let now = store.now(shard(1)).await.unwrap();
+    let ahead = now.as_millis() + 60_000;
+    server.cli(&["XADD", "jr:{15s}:log", &format!("{ahead}-0"), "digest", "x"]);
+    let reach = Reach::Now {
+        ahead: Duration::from_secs(5),
+    };
+    let revocation = subject("acme", Placement::Wide, reach);
+    store
+        .revoke(std::slice::from_ref(&revocation))
+        .await
+        .unwrap();
+    for at in 0..16 {
+        let found = look(&store, at, &revocation).await.unwrap();
+        assert!(found.highest() > Some(Cutoff::At(Timestamp::from_millis(ahead))));
+    }
+}

@@ -27,7 +27,16 @@ use crate::{
 };
 
 /// A revocation, and the reach that is written in this shard.
-type Entry<'a> = (&'a Revocation, Reach);
+type Entry<'a> = (&'a Revocation, Written);
+
+/// How far an entry reaches, as it is written.
+#[derive(Clone, Copy)]
+enum Written {
+    /// As the revocation says.
+    Own(Reach),
+    /// Up to this instant, which is later than now on all shards but the one it was taken from.
+    All(Timestamp),
+}
 
 impl Inner {
     /// Writes revocations: one script a shard, all shards at the same time. Those that concern every
@@ -52,12 +61,20 @@ impl Inner {
         for revocation in revocations {
             match (revocation.placement, revocation.reach, now) {
                 (Placement::One(shard), reach, _) => {
-                    shards.entry(shard).or_default().push((revocation, reach));
+                    let entry = (revocation, Written::Own(reach));
+                    shards.entry(shard).or_default().push(entry);
                 }
                 (Placement::Wide, reach, now) => {
                     let reach = match (reach, now) {
-                        (Reach::Now { ahead }, Some(now)) => Reach::At(now.saturating_add(ahead)),
-                        (reach, _) => reach,
+                        (Reach::Now { ahead }, Some(now))
+                            if ahead <= defaults::MAX_CUTOFF_AHEAD =>
+                        {
+                            Written::All(now.saturating_add(ahead))
+                        }
+                        (Reach::Now { ahead }, Some(now)) => {
+                            Written::Own(Reach::At(now.saturating_add(ahead)))
+                        }
+                        (reach, _) => Written::Own(reach),
                     };
                     for shard in Shard::all() {
                         shards.entry(shard).or_default().push((revocation, reach));
@@ -206,11 +223,12 @@ pub(super) fn fallback_horizons() -> Horizons {
 }
 
 /// The first nine arguments of an entry, as `revoke.lua` has them.
-fn push_entry(args: &mut Vec<String>, revocation: &Revocation, reach: Reach) {
+fn push_entry(args: &mut Vec<String>, revocation: &Revocation, reach: Written) {
     let (word, number) = match reach {
-        Reach::Now { ahead } => ("now", round_up_millis(ahead)),
-        Reach::At(instant) => ("at", instant.as_millis()),
-        Reach::Forever => ("*", 0),
+        Written::Own(Reach::Now { ahead }) => ("now", round_up_millis(ahead)),
+        Written::Own(Reach::At(instant)) => ("at", instant.as_millis()),
+        Written::Own(Reach::Forever) => ("*", 0),
+        Written::All(instant) => ("all", instant.as_millis()),
     };
     let horizon = match revocation.horizon {
         Horizon::Access => "access",

@@ -5,7 +5,8 @@
 --   ARGV[4]  the most entries of the audit stream
 --   ARGV[5]  how many entries; their keys stand first
 --   then for each entry, ten:
---     digest; reach "now", "at" or "*"; ms ahead of now, or the instant; horizon "access" or
+--     digest; reach "now", "at", "all" (an instant taken from the clocks of all shards, of which
+--     this one's may be behind) or "*"; ms ahead of now, or the instant; horizon "access" or
 --     "session"; for the audit stream dimension, issuer, value, cause, actor; and which of the keys
 --     behind those of the entries holds the record of the session that ends, 0 for none
 --   returns  {"ok", now, then for each entry the cutoff in force and its remaining life in ms}
@@ -28,7 +29,7 @@ for i = 1, count do
     if ARGV[at + 2] == 'now' then
       cutoff = shard.now + cutoff
     end
-    if cutoff > shard.now + AHEAD then
+    if cutoff > shard.now + AHEAD + (ARGV[at + 2] == 'all' and DRIFT or 0) then
       return { 'ahead', whole(cutoff), shard.now }
     end
     -- Tokens may be born until the cutoff, so the entry lives from there.

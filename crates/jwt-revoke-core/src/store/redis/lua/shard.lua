@@ -15,6 +15,7 @@
 local META, EPOCH, HEALING, LOG, AUDIT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local FIRST = 5 -- what the script is about starts behind this key
 local AHEAD = 5000 -- a cutoff further ahead could never be lowered again
+local DRIFT = 300000 -- how far the clocks of a store's servers may be apart: the margin of horizons
 local TOLERANCE = 3600000 -- how far a clock may be set back without instants running back
 
 local function whole(number)

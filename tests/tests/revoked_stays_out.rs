@@ -218,3 +218,24 @@ async fn r12_a_wide_cutoff_is_written_though_the_clocks_of_shards_differ() {
         assert!(found.highest() > Some(Cutoff::At(Timestamp::from_millis(ahead))));
     }
 }
+
+#[tokio::test]
+async fn r12_a_cutoff_is_put_back_into_a_server_whose_clock_is_behind() {
+    let server = RedisServer::start();
+    let (writer, reader) = (connect(&server).await, connect(&server).await);
+    let now = writer.now(shard(1)).await.unwrap();
+    let ahead = now.as_millis() + 60_000;
+    server.cli(&["XADD", "jr:{15s}:log", &format!("{ahead}-0"), "digest", "x"]);
+    let revocation = subject("alice", Placement::One(shard(1)), NOW);
+    writer
+        .revoke(std::slice::from_ref(&revocation))
+        .await
+        .unwrap();
+    // With its data the server loses what it knew of the time.
+    server.cli(&["FLUSHALL"]);
+    until("the entry is back", || async {
+        let found = look(&reader, 1, &revocation).await;
+        found.is_ok_and(|found| found.covering(Timestamp::from_millis(ahead)).is_some())
+    })
+    .await;
+}

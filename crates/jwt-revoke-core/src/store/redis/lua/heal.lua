@@ -6,18 +6,19 @@
 --   returns  {"ok", now} | {"lost"} | {"layout", the layout found}
 --
 -- What comes from a process's memory is bounded on the way in: a cutoff further ahead than any
--- revocation may reach is dropped, a life longer than any entry may have is cut.
+-- revocation may reach is dropped, a life longer than any entry may have is cut. The clock that the
+-- cutoffs are from may have been another server's.
 
 local shard, answer = open(ARGV[1], ARGV[2], ARGV[3])
 if not shard then
   return answer
 end
-local longest = math.max(shard.access, shard.session) + AHEAD
+local longest = math.max(shard.access, shard.session) + AHEAD + DRIFT
 for i = 1, #KEYS - FIRST do
   local at = 3 + (i - 1) * 3
   local cutoff = ARGV[at + 2] == '*' and '*' or tonumber(ARGV[at + 2])
   local life = math.min(tonumber(ARGV[at + 3]), longest)
-  if life > 0 and (cutoff == '*' or cutoff <= shard.now + AHEAD) then
+  if life > 0 and (cutoff == '*' or cutoff <= shard.now + AHEAD + DRIFT) then
     raise(shard, KEYS[FIRST + i], ARGV[at + 1], cutoff, life)
   end
 end

@@ -94,11 +94,14 @@ impl Inner {
         else {
             return Err(self.odd(&answer));
         };
+        // What the server said, not what was seen meanwhile: that it has not promised to keep.
+        let now = Timestamp::from_millis(now);
+        self.saw(shard, now);
         Ok(ShardState {
             created: word.text() == Some("created"),
             epoch: epoch.clone(),
             healing: Duration::from_millis(healing),
-            now: self.saw(shard, Timestamp::from_millis(now)),
+            now,
             ahead: Duration::from_millis(ahead),
         })
     }

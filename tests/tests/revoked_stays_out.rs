@@ -239,3 +239,37 @@ async fn r12_a_cutoff_is_put_back_into_a_server_whose_clock_is_behind() {
     })
     .await;
 }
+
+// Healing.
+
+#[tokio::test]
+async fn r4_a_shard_is_unknown_for_as_long_as_entries_are_being_put_back() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let slow = format!("redis://127.0.0.1:{}", proxy.port());
+    let settings = |url: &str| builder(url).with_healing(Duration::from_secs(3));
+    let (writer, reader) =
+        tokio::join!(settings(&slow).connect(), settings(&server.url()).connect());
+    let (writer, reader) = (writer.unwrap(), reader.unwrap());
+    let batch: Vec<_> = (0..8_000)
+        .map(|n| subject(&n.to_string(), Placement::One(shard(1)), Reach::Forever))
+        .collect();
+    writer.revoke(&batch).await.unwrap();
+    proxy.set(Fault::Delay(Duration::from_millis(150)));
+    server.cli(&["FLUSHALL"]);
+    let digests: Vec<_> = batch.iter().map(|revocation| revocation.digest).collect();
+    until("the shard is whole", || async {
+        // One question for each: a check asks for a handful of digests.
+        for digest in digests.iter().step_by(397) {
+            match reader
+                .lookup(&Lookup::new(shard(1), std::slice::from_ref(digest)))
+                .await
+            {
+                Ok(found) => assert_ne!(found, Cutoffs::NONE, "a revoked token revived"),
+                Err(_) => return false,
+            }
+        }
+        true
+    })
+    .await;
+}

@@ -9,6 +9,8 @@
 -- revocation may reach is dropped, a life longer than any entry may have is cut. The clock that the
 -- cutoffs are from may have been another server's.
 
+local BREATH = 2000 -- how long the next of a healer's scripts may take to come, ms
+
 local shard, answer = open(ARGV[1], ARGV[2], ARGV[3])
 if not shard then
   return answer
@@ -21,5 +23,11 @@ for i = 1, #KEYS - FIRST do
   if life > 0 and (cutoff == '*' or cutoff <= shard.now + AHEAD + DRIFT) then
     raise(shard, KEYS[FIRST + i], ARGV[at + 1], cutoff, life)
   end
+end
+-- Whoever puts back may have more: until then the shard stays unknown. Last, since the first write
+-- must be one that `maxmemory` can refuse.
+local left = redis.call('PTTL', HEALING)
+if left >= 0 and left < BREATH then
+  redis.call('PEXPIRE', HEALING, BREATH)
 end
 return { 'ok', shard.now }

@@ -273,3 +273,28 @@ async fn r4_a_shard_is_unknown_for_as_long_as_entries_are_being_put_back() {
     })
     .await;
 }
+
+// Connections.
+
+#[tokio::test]
+async fn r8_checks_leave_a_primary_that_was_demoted_too() {
+    let server = RedisServer::start();
+    let _store = connect(&server).await;
+    let connections = || {
+        let list = server.cli(&["CLIENT", "LIST"]);
+        let ids = list
+            .lines()
+            .filter(|line| !line.contains("redis-cli") && !line.contains("cmd=client"));
+        ids.filter_map(|line| Some(line.split_once(' ')?.0.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let before = connections();
+    assert_eq!(before.len(), 2, "checks and writes: {before:?}");
+    // Nobody writes, and reads go on being answered.
+    server.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    until("both look for the primary", || async {
+        let now = connections();
+        now.len() == before.len() && now.iter().all(|id| !before.contains(id))
+    })
+    .await;
+}

@@ -196,7 +196,7 @@ impl Link {
     }
 
     /// A primary that was demoted keeps its connections: look for the new one, once a second at most.
-    fn look_for_the_primary(&self) {
+    pub(super) fn look_for_the_primary(&self) {
         let now = tokio::time::Instant::now();
         let mut last = self.demoted.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| now >= last + Duration::from_secs(1)) {

@@ -201,6 +201,11 @@ impl Inner {
                         pause = (pause * 2).min(LONGEST_PAUSE);
                     }
                     Err(Failure::TimedOut(_)) => return Err(Failure::TimedOut(whole)),
+                    // Reads are not refused by a primary that was demoted: they would stay with it.
+                    Err(failure) if failure.is_read_only() => {
+                        self.checks.look_for_the_primary();
+                        return Err(failure);
+                    }
                     answer => return answer,
                 }
             }

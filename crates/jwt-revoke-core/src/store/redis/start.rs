@@ -7,6 +7,7 @@ use std::{
 };
 
 use fred::types::Value;
+use futures::future::{join, join_all};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
@@ -72,7 +73,8 @@ fn watch(store: Weak<Inner>) {
             let pause = match store.upgrade() {
                 None => return,
                 Some(inner) if inner.started.load(Ordering::Acquire) => {
-                    if let Err(error) = inner.heal_all().await {
+                    let (looked_after, ()) = join(inner.heal_all(), inner.prove_primaries()).await;
+                    if let Err(error) = looked_after {
                         tracing::debug!(%error, "the store could not be looked after");
                     }
                     defaults::PROBE_INTERVAL
@@ -109,9 +111,8 @@ impl Inner {
             .await
             .unwrap_or(Err(Failure::TimedOut(bound)))
             .map_err(fail)?;
-        let shards = if self.cluster { usize::MAX } else { 1 };
         let mut seen = BTreeSet::new();
-        for shard in Shard::all().take(shards) {
+        for shard in self.shards_of_servers() {
             match self
                 .writes
                 .send(shard_slot(shard), "INFO", Vec::new())
@@ -202,7 +203,7 @@ impl Inner {
                     bound,
                 }))?;
         }
-        for shard in Shard::all().take(if self.cluster { usize::MAX } else { 1 }) {
+        for shard in self.shards_of_servers() {
             let key = Value::from(self.keys.epoch(shard));
             self.checks
                 .send(shard_slot(shard), "GET", vec![key])
@@ -221,6 +222,20 @@ impl Inner {
             }
         }
         self.check_clock()
+    }
+
+    /// Writes to every server, because only a primary can be written: one that was demoted is left,
+    /// even while nobody revokes anything. What else may be wrong with writing is for writers to hear.
+    async fn prove_primaries(self: &Arc<Self>) {
+        let proofs = self
+            .shards_of_servers()
+            .map(|shard| self.state(shard, Probe::Write, self.deadline()));
+        join_all(proofs).await;
+    }
+
+    /// Shards among which there is one of every server.
+    fn shards_of_servers(&self) -> impl Iterator<Item = Shard> {
+        Shard::all().take(if self.cluster { usize::MAX } else { 1 })
     }
 
     /// An error until the server has been checked.

@@ -298,3 +298,21 @@ async fn r8_checks_leave_a_primary_that_was_demoted_too() {
     })
     .await;
 }
+
+// Lives.
+
+#[tokio::test]
+async fn r6_a_horizon_without_end_does_not_keep_revocations_from_being_written() {
+    let server = RedisServer::start();
+    let store = connect(&server).await;
+    let endless = Horizons::covering(Duration::MAX, Duration::MAX, Duration::ZERO);
+    store.require(endless).await.unwrap();
+    let revocation = subject("alice", Placement::One(shard(1)), NOW);
+    store
+        .revoke(std::slice::from_ref(&revocation))
+        .await
+        .unwrap();
+    let other = connect(&server).await;
+    let found = look(&other, 1, &revocation).await.unwrap();
+    assert_ne!(found, Cutoffs::NONE);
+}

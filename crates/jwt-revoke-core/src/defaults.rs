@@ -22,6 +22,10 @@ pub const MAX_LEEWAY: Duration = Duration::from_secs(5 * 60);
 /// Added to both horizons: entries outlive the tokens they stop, whatever the clocks of a fleet do.
 pub const HORIZON_MARGIN: Duration = Duration::from_secs(5 * 60);
 
+/// The longest horizon that a store is asked for: a hundred years. A server cannot count much further,
+/// and an entry that it cannot keep is a revocation that it refuses.
+pub const LONGEST_HORIZON: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
 /// How far ahead of the store's clock a cutoff may lie. It could never be lowered again.
 pub const MAX_CUTOFF_AHEAD: Duration = Duration::from_secs(5);
 

@@ -136,7 +136,11 @@ impl Inner {
     /// States horizons in every shard, and remembers them for shards that lose their data.
     pub(super) async fn require(self: &Arc<Self>, horizons: Horizons) -> Result<(), StoreError> {
         self.is_started()?;
-        self.healing.require(horizons);
+        let longest = defaults::LONGEST_HORIZON;
+        self.healing.require(Horizons::from_parts(
+            horizons.access.min(longest),
+            horizons.session.min(longest),
+        ));
         for (shard, state) in self.states(Probe::Write, self.deadline()).await? {
             self.notice(shard, Some(&state.epoch));
         }

@@ -316,3 +316,50 @@ async fn r6_a_horizon_without_end_does_not_keep_revocations_from_being_written()
     let found = look(&other, 1, &revocation).await.unwrap();
     assert_ne!(found, Cutoffs::NONE);
 }
+
+// Cancellation.
+
+#[tokio::test]
+async fn a_revocation_whose_caller_went_away_is_written_all_the_same() {
+    let server = RedisServer::start();
+    let store = connect(&server).await;
+    server.cli(&["SCRIPT", "FLUSH"]);
+    let revocation = subject("alice", Placement::Wide, NOW);
+    // As a server that drops the future of a request whose client hung up.
+    assert!(
+        store
+            .revoke(std::slice::from_ref(&revocation))
+            .now_or_never()
+            .is_none()
+    );
+    let other = connect(&server).await;
+    until("it is written to the last shard", || async {
+        look(&other, 15, &revocation).await.unwrap() != Cutoffs::NONE
+    })
+    .await;
+}
+
+// Runtimes.
+
+#[test]
+fn r1_a_store_whose_runtime_has_ended_is_unknown_and_neither_hangs_nor_panics() {
+    let server = RedisServer::start();
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let first = runtime();
+    let store = first.block_on(connect(&server));
+    drop(first);
+    runtime().block_on(async {
+        let revocation = subject("alice", Placement::One(shard(1)), NOW);
+        for _ in 0..8 {
+            let found = tokio::time::timeout(PATIENCE, look(&store, 1, &revocation)).await;
+            assert!(found.expect("it hangs").is_err());
+        }
+        let written = tokio::time::timeout(PATIENCE, store.revoke(&[revocation])).await;
+        assert!(written.expect("it hangs").is_err());
+    });
+}

@@ -179,7 +179,16 @@ impl Store for RedisStore {
     }
 
     async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
-        self.0.revoke(revocations).await
+        // Apart from whoever waits: a client that hangs up must not leave half of it unwritten, or
+        // written and not remembered.
+        let (inner, revocations) = (Arc::clone(&self.0), revocations.to_vec());
+        let written = tokio::spawn(async move { inner.revoke(&revocations).await });
+        written.await.unwrap_or_else(|ended| {
+            Err(StoreError::Failed {
+                store: self.0.name.clone(),
+                reason: format!("a write was given up: {ended}"),
+            })
+        })
     }
 
     async fn transition(&self, transition: &Transition<'_>) -> Result<Transitioned, StoreError> {

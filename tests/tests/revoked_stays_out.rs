@@ -317,6 +317,42 @@ async fn r6_a_horizon_without_end_does_not_keep_revocations_from_being_written()
     assert_ne!(found, Cutoffs::NONE);
 }
 
+#[tokio::test]
+async fn r6_an_entry_outlives_the_last_token_that_it_could_match() {
+    let server = RedisServer::start();
+    let key = key();
+    let (lifetime, leeway) = (Duration::from_secs(600), Duration::from_secs(300));
+    let session_lifetime = Duration::from_secs(3_600);
+    let verifier = verifier(&key)
+        .with_max_lifetime(lifetime)
+        .with_leeway(leeway);
+    let store = connect(&server).await;
+    let guard = Guard::with_session_lifetime(verifier, store, session_lifetime);
+    // Dated as far ahead as the leeway allows, a little for the time that the test takes.
+    let now = SystemClock::new().now().whole_seconds();
+    let (iat, exp) = (now + leeway.as_secs(), now + (leeway + lifetime).as_secs());
+    let token = token(&key, &json!({ "sid": "s", "iat": iat, "exp": exp }));
+    let access = guard.check(&token).await.unwrap();
+    // The session's last token is like this one, and made when the session ends.
+    let end = Timestamp::from_seconds(exp).saturating_add(leeway);
+    for (target, end) in [
+        (Target::token(&access), end),
+        (
+            Target::session("s").of("alice"),
+            end.saturating_add(session_lifetime),
+        ),
+    ] {
+        guard.revoke(target).await.unwrap();
+        let keys = server.cli(&["KEYS", "*:deny:*"]);
+        let lives = keys
+            .lines()
+            .map(|key| server.cli(&["PTTL", key]).parse().unwrap());
+        let longest = Duration::from_millis(lives.max().unwrap());
+        let left = SystemClock::new().now().saturating_add(longest);
+        assert!(left > end, "{left} {end}");
+    }
+}
+
 // Cancellation.
 
 #[tokio::test]

@@ -15,38 +15,36 @@ use crate::{clock::Timestamp, defaults};
 ///
 /// let minutes = |n: u64| Duration::from_secs(n * 60);
 /// let horizons = Horizons::covering(minutes(15), minutes(60 * 24 * 30), minutes(1));
-/// assert_eq!(horizons.access, minutes(15 + 1 + 5)); // lifetime, leeway, margin
+/// assert_eq!(horizons.access, minutes(15 + 2 + 5)); // lifetime, leeway twice, margin
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Horizons {
-    /// Longest access-token lifetime, largest leeway, and a margin: the life of `jti` entries, of
-    /// the log and of replicas.
+    /// Longest access-token lifetime, the largest leeway twice, and a margin: the life of `jti`
+    /// entries, of the log and of replicas.
     pub access: Duration,
-    /// Longest session lifetime, largest leeway, and a margin: the life of all other entries.
-    /// Never shorter than `access`.
+    /// Longest session lifetime and, for the last token that a session brings forth, `access`: the
+    /// life of all other entries.
     pub session: Duration,
 }
 
 impl Horizons {
     /// The horizons that tokens of at most these lifetimes need, verified with this leeway.
     /// Rounded up to whole milliseconds.
+    ///
+    /// Leeway counts twice: a token may be dated that far ahead, and is accepted that long after
+    /// its end. The margin stays for clocks.
     pub fn covering(
         access_lifetime: Duration,
         session_lifetime: Duration,
         leeway: Duration,
     ) -> Self {
-        let with_slack = |lifetime: Duration| {
-            round_up(
-                lifetime
-                    .saturating_add(leeway)
-                    .saturating_add(defaults::HORIZON_MARGIN),
-            )
-        };
-        let access = with_slack(access_lifetime);
+        let access = access_lifetime
+            .saturating_add(leeway.saturating_mul(2))
+            .saturating_add(defaults::HORIZON_MARGIN);
         Self {
-            access,
-            session: with_slack(session_lifetime).max(access),
+            access: round_up(access),
+            session: round_up(session_lifetime.saturating_add(access)),
         }
     }
 

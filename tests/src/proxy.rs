@@ -74,6 +74,11 @@ impl Proxy {
         self.address.port()
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Changes what it does, for open connections too.
     pub fn set(&self, fault: Fault) {
         self.fault.send_replace(fault);

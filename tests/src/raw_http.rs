@@ -11,9 +11,9 @@ use tokio::{
 /// No server may keep a client longer: beyond it, a test fails as "hung".
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A request as bytes.
+/// A request as bytes: the head, and the body if there is one.
 #[derive(Clone)]
-pub struct RawRequest(Vec<u8>);
+pub struct RawRequest(Vec<u8>, Vec<u8>);
 
 impl RawRequest {
     /// `GET` of a path.
@@ -28,7 +28,16 @@ impl RawRequest {
 
     /// A request line and a `Host`.
     pub fn new(method: &str, path: &str) -> Self {
-        Self(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n").into_bytes())
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
+        Self(head.into_bytes(), Vec::new())
+    }
+
+    /// `POST` of a path with a body.
+    pub fn post_with(path: &str, media_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        let body = body.into();
+        let length = body.len().to_string();
+        let head = Self::new("POST", path).header("content-length", length);
+        Self(head.header("content-type", media_type).0, body)
     }
 
     /// One more header field, whatever its bytes.
@@ -46,18 +55,26 @@ impl RawRequest {
 
     /// Sends it, and reads the response to its end.
     pub async fn send(self, to: SocketAddr) -> RawResponse {
+        RawResponse::parse(&self.exchange(to).await)
+    }
+
+    /// Sends it, and says whether any of the response came back.
+    pub async fn is_answered(self, by: SocketAddr) -> bool {
+        !self.exchange(by).await.is_empty()
+    }
+
+    async fn exchange(self, to: SocketAddr) -> Vec<u8> {
         let request = self.header("Connection", "close");
         let mut connection = RawConnection::open(to).await;
         let (mut reader, mut writer) = connection.stream.split();
         let exchange = async {
             let mut received = Vec::new();
-            let head = [&request.0[..], b"\r\n"].concat();
+            let head = [&request.0[..], b"\r\n", &request.1].concat();
             // A server that has read enough answers and closes: what it did not read is no error.
             let _ = tokio::join!(writer.write_all(&head), reader.read_to_end(&mut received));
             received
         };
-        let received = timeout(PATIENCE, exchange).await.expect("the server hung");
-        RawResponse::parse(&received)
+        timeout(PATIENCE, exchange).await.expect("the server hung")
     }
 
     /// Sends the head alone, and leaves the connection open.
@@ -125,6 +142,12 @@ impl RawResponse {
         let value = values.next().map(|(_, value)| value.as_str());
         assert!(values.next().is_none(), "two {name} headers");
         value
+    }
+
+    /// The values of a header that may be there several times.
+    pub fn headers(&self, name: &str) -> Vec<&str> {
+        let values = self.headers.iter().filter(|(own, _)| own == name);
+        values.map(|(_, value)| value.as_str()).collect()
     }
 
     /// The body as JSON.

@@ -42,6 +42,7 @@ mod logout;
 mod malformed;
 mod outage;
 mod refusals;
+pub mod sessions;
 mod sources;
 mod streams;
 

@@ -1,0 +1,105 @@
+//! A store in front of another one, that counts what it is asked and fails when told to.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+};
+
+use jwt_revoke_core::{
+    Timestamp,
+    revocation::{Cutoffs, Horizons, Shard},
+    store::{Lookup, Revocation, Store, StoreError, Transition, Transitioned},
+};
+
+/// A store in front of another one.
+pub struct ObservedStore<S> {
+    inner: S,
+    observer: Observer,
+}
+
+impl<S: Store> ObservedStore<S> {
+    /// A store that passes everything on to `inner`, under the eyes of `observer`.
+    pub fn new(inner: S, observer: &Observer) -> Self {
+        let observer = observer.clone();
+        Self { inner, observer }
+    }
+}
+
+/// What sees and fails the writes of a store. All clones are one.
+#[derive(Clone, Default)]
+pub struct Observer(Arc<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    revocations: AtomicUsize,
+    transitions: AtomicUsize,
+    refuses_writes: AtomicBool,
+}
+
+impl Observer {
+    /// How many entries were written by [`Store::revoke`].
+    pub fn revocations(&self) -> usize {
+        self.0.revocations.load(SeqCst)
+    }
+
+    /// How many steps in the life of sessions there were.
+    pub fn transitions(&self) -> usize {
+        self.0.transitions.load(SeqCst)
+    }
+
+    /// Whether writes fail before they reach the store.
+    pub fn refuse_writes(&self, refuse: bool) {
+        self.0.refuses_writes.store(refuse, SeqCst);
+    }
+
+    fn write(&self, counter: &AtomicUsize, count: usize) -> Result<(), StoreError> {
+        if self.0.refuses_writes.load(SeqCst) {
+            return Err(StoreError::Failed {
+                store: "observed".to_owned(),
+                reason: "told to refuse writes".to_owned(),
+            });
+        }
+        counter.fetch_add(count, SeqCst);
+        Ok(())
+    }
+}
+
+impl<S: Store> Store for ObservedStore<S> {
+    async fn lookup(&self, query: &Lookup<'_>) -> Result<Cutoffs, StoreError> {
+        self.inner.lookup(query).await
+    }
+
+    fn lookup_now(&self, query: &Lookup<'_>) -> Option<Result<Cutoffs, StoreError>> {
+        self.inner.lookup_now(query)
+    }
+
+    async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
+        let seen = &self.observer.0;
+        self.observer.write(&seen.revocations, revocations.len())?;
+        self.inner.revoke(revocations).await
+    }
+
+    async fn transition(&self, step: &Transition<'_>) -> Result<Transitioned, StoreError> {
+        let is_read = matches!(step, Transition::Look(_) | Transition::List(_));
+        if !is_read {
+            self.observer.write(&self.observer.0.transitions, 1)?;
+        }
+        self.inner.transition(step).await
+    }
+
+    async fn now(&self, shard: Shard) -> Result<Timestamp, StoreError> {
+        self.inner.now(shard).await
+    }
+
+    async fn earliest_now(&self) -> Result<Timestamp, StoreError> {
+        self.inner.earliest_now().await
+    }
+
+    async fn require(&self, horizons: Horizons) -> Result<(), StoreError> {
+        self.inner.require(horizons).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.inner.ready().await
+    }
+}

@@ -1,0 +1,94 @@
+//! The suite of sessions, over axum and every store.
+
+#![allow(clippy::unwrap_used, reason = "this is test code")]
+
+use std::future::IntoFuture as _;
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use futures::future::{BoxFuture, FutureExt as _};
+use jwt_revoke_core::{
+    session::{Grant, LoginError},
+    wire::{Cookies, Route},
+};
+use jwt_revoke_tests::http_suite::{Running, sessions::SessionFixture};
+use tower_jwt_revoke::{AuthUser, RevocationLayer, Routes, routes};
+
+mod embedded {
+    jwt_revoke_tests::http_session_suite!(super::serve, Embedded);
+}
+
+mod redis {
+    jwt_revoke_tests::http_session_suite!(super::serve, Redis);
+}
+
+fn serve(fixture: SessionFixture) -> BoxFuture<'static, Running> {
+    async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = axum::serve(listener, app(fixture)).into_future();
+        let stop = Box::new(tokio::spawn(server));
+        Running { address, stop }
+    }
+    .boxed()
+}
+
+fn app(fixture: SessionFixture) -> Router {
+    let sessions = &fixture.sessions;
+    let layer = || RevocationLayer::new(sessions.guard().clone());
+    let cookies = Cookies::under("/cookies/auth").unwrap();
+    let cookies = cookies.with_origin("https://app.example.com");
+    let from_cookie = layer().from_cookie(cookies.access());
+    let with_cookies = Routes::new(sessions).with_cookies(cookies);
+    let plain = Routes::new(sessions);
+    Router::new()
+        .route("/me", get(me).route_layer(layer()))
+        .route("/cookies/me", get(me).route_layer(from_cookie))
+        .nest("/auth", routes(sessions))
+        .nest("/cookies/auth", with_cookies.clone().into_router())
+        .nest(
+            "/some/auth",
+            plain.clone().without(Route::LogoutAll).into_router(),
+        )
+        .route("/login", post(login).with_state((fixture.clone(), plain)))
+        .route(
+            "/cookies/login",
+            post(login).with_state((fixture, with_cookies)),
+        )
+}
+
+async fn me(user: AuthUser) -> String {
+    user.subject().unwrap().to_string()
+}
+
+async fn login(
+    State((fixture, routes)): State<(SessionFixture, Routes)>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    if let Some(refusal) = routes.refuse_cross_origin(&headers) {
+        return refusal;
+    }
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let user = body["username"].as_str().unwrap();
+    let Ok(attempt) = fixture.sessions.begin().await else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    fixture.begun.add_permits(1);
+    drop(fixture.password_checks.acquire().await);
+    let device = headers.get(header::USER_AGENT);
+    let device = device.and_then(|agent| agent.to_str().ok());
+    let grant = Grant::new().with_device(device.unwrap_or_default());
+    match fixture.sessions.login(attempt, user, &grant).await {
+        Ok(pair) => routes.signed_in(&pair),
+        Err(LoginError::Stale | LoginError::TooManySessions) => {
+            StatusCode::CONFLICT.into_response()
+        }
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}

@@ -10,6 +10,7 @@ pub mod differential;
 pub mod http_suite;
 pub mod logs;
 pub mod model;
+pub mod oauth_suite;
 pub mod observed_store;
 pub mod proxy;
 pub mod raw_http;

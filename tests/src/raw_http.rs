@@ -13,7 +13,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A request as bytes: the head, and the body if there is one.
 #[derive(Clone)]
-pub struct RawRequest(Vec<u8>, Vec<u8>);
+pub struct RawRequest {
+    head: Vec<u8>,
+    body: Vec<u8>,
+}
 
 impl RawRequest {
     /// `GET` of a path.
@@ -28,22 +31,23 @@ impl RawRequest {
 
     /// A request line and a `Host`.
     pub fn new(method: &str, path: &str) -> Self {
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
-        Self(head.into_bytes(), Vec::new())
+        Self {
+            head: format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n").into_bytes(),
+            body: Vec::new(),
+        }
     }
 
     /// `POST` of a path with a body.
     pub fn post_with(path: &str, media_type: &str, body: impl Into<Vec<u8>>) -> Self {
-        let body = body.into();
-        let length = body.len().to_string();
-        let head = Self::new("POST", path).header("content-length", length);
-        Self(head.header("content-type", media_type).0, body)
+        Self::new("POST", path)
+            .body(body)
+            .header("content-type", media_type)
     }
 
     /// One more header field, whatever its bytes.
     pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         for part in [name.as_ref(), b": ", value.as_ref(), b"\r\n"] {
-            self.0.extend_from_slice(part);
+            self.head.extend_from_slice(part);
         }
         self
     }
@@ -51,6 +55,13 @@ impl RawRequest {
     /// `Authorization: Bearer ..`.
     pub fn bearer(self, token: &str) -> Self {
         self.header("Authorization", format!("Bearer {token}"))
+    }
+
+    /// A body, and how long it is.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        let length = self.body.len().to_string();
+        self.header("Content-Length", length)
     }
 
     /// Sends it, and reads the response to its end.
@@ -69,9 +80,9 @@ impl RawRequest {
         let (mut reader, mut writer) = connection.stream.split();
         let exchange = async {
             let mut received = Vec::new();
-            let head = [&request.0[..], b"\r\n", &request.1].concat();
+            let bytes = [&request.head[..], b"\r\n", &request.body].concat();
             // A server that has read enough answers and closes: what it did not read is no error.
-            let _ = tokio::join!(writer.write_all(&head), reader.read_to_end(&mut received));
+            let _ = tokio::join!(writer.write_all(&bytes), reader.read_to_end(&mut received));
             received
         };
         timeout(PATIENCE, exchange).await.expect("the server hung")
@@ -80,7 +91,7 @@ impl RawRequest {
     /// Sends the head alone, and leaves the connection open.
     pub async fn begin(self, to: SocketAddr) -> RawConnection {
         let mut connection = RawConnection::open(to).await;
-        connection.write(&[&self.0[..], b"\r\n"].concat()).await;
+        connection.write(&[&self.head[..], b"\r\n"].concat()).await;
         connection
     }
 }

@@ -1,0 +1,147 @@
+//! A store that can be told to fail.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering::SeqCst},
+};
+
+use futures::future::BoxFuture;
+use jwt_revoke_core::{
+    Timestamp,
+    revocation::{Cutoffs, Horizons, Shard},
+    store::{Lookup, Revocation, Store, StoreError, Transition, Transitioned},
+};
+
+/// Another store, until it is told to fail. All clones are one.
+#[derive(Clone)]
+pub struct SwitchedStore {
+    inner: Arc<dyn Erased>,
+    mood: Arc<AtomicU8>,
+}
+
+const ANSWERS: u8 = 0;
+const REFUSES_WRITES: u8 = 1;
+const FAILS: u8 = 2;
+
+impl SwitchedStore {
+    /// Over this store, which answers.
+    pub fn new(inner: impl Store) -> Self {
+        Self {
+            inner: Arc::new(inner),
+            mood: Arc::new(AtomicU8::new(ANSWERS)),
+        }
+    }
+
+    /// Answers everything.
+    pub fn answer(&self) {
+        self.mood.store(ANSWERS, SeqCst);
+    }
+
+    /// Fails whatever would change something.
+    pub fn refuse_writes(&self) {
+        self.mood.store(REFUSES_WRITES, SeqCst);
+    }
+
+    /// Fails everything.
+    pub fn fail(&self) {
+        self.mood.store(FAILS, SeqCst);
+    }
+
+    fn reads(&self) -> Result<(), StoreError> {
+        match self.mood.load(SeqCst) {
+            FAILS => Err(failure()),
+            _ => Ok(()),
+        }
+    }
+
+    fn writes(&self) -> Result<(), StoreError> {
+        match self.mood.load(SeqCst) {
+            ANSWERS => Ok(()),
+            _ => Err(failure()),
+        }
+    }
+}
+
+impl Store for SwitchedStore {
+    async fn lookup(&self, query: &Lookup<'_>) -> Result<Cutoffs, StoreError> {
+        self.reads()?;
+        self.inner.lookup(query).await
+    }
+
+    async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
+        self.writes()?;
+        self.inner.revoke(revocations).await
+    }
+
+    async fn transition(&self, transition: &Transition<'_>) -> Result<Transitioned, StoreError> {
+        match transition {
+            Transition::Look(_) | Transition::List(_) => self.reads()?,
+            _ => self.writes()?,
+        }
+        self.inner.transition(transition).await
+    }
+
+    async fn now(&self, shard: Shard) -> Result<Timestamp, StoreError> {
+        self.reads()?;
+        self.inner.now(shard).await
+    }
+
+    async fn require(&self, horizons: Horizons) -> Result<(), StoreError> {
+        self.writes()?;
+        self.inner.require(horizons).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.writes()?;
+        self.inner.ready().await
+    }
+}
+
+fn failure() -> StoreError {
+    StoreError::Failed {
+        store: "switched".to_owned(),
+        reason: "told to fail".to_owned(),
+    }
+}
+
+/// The boxed twin of [`Store`].
+trait Erased: Send + Sync {
+    fn lookup<'a>(&'a self, query: &'a Lookup<'_>) -> BoxFuture<'a, Result<Cutoffs, StoreError>>;
+    fn revoke<'a>(&'a self, all: &'a [Revocation]) -> BoxFuture<'a, Result<Timestamp, StoreError>>;
+    fn transition<'a>(
+        &'a self,
+        transition: &'a Transition<'_>,
+    ) -> BoxFuture<'a, Result<Transitioned, StoreError>>;
+    fn now(&self, shard: Shard) -> BoxFuture<'_, Result<Timestamp, StoreError>>;
+    fn require(&self, horizons: Horizons) -> BoxFuture<'_, Result<(), StoreError>>;
+    fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+impl<S: Store> Erased for S {
+    fn lookup<'a>(&'a self, query: &'a Lookup<'_>) -> BoxFuture<'a, Result<Cutoffs, StoreError>> {
+        Box::pin(Store::lookup(self, query))
+    }
+
+    fn revoke<'a>(&'a self, all: &'a [Revocation]) -> BoxFuture<'a, Result<Timestamp, StoreError>> {
+        Box::pin(Store::revoke(self, all))
+    }
+
+    fn transition<'a>(
+        &'a self,
+        transition: &'a Transition<'_>,
+    ) -> BoxFuture<'a, Result<Transitioned, StoreError>> {
+        Box::pin(Store::transition(self, transition))
+    }
+
+    fn now(&self, shard: Shard) -> BoxFuture<'_, Result<Timestamp, StoreError>> {
+        Box::pin(Store::now(self, shard))
+    }
+
+    fn require(&self, horizons: Horizons) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(Store::require(self, horizons))
+    }
+
+    fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(Store::ready(self))
+    }
+}

@@ -343,3 +343,33 @@ fn rows(path: &std::path::Path) -> [u64; 3] {
             .unwrap()
     })
 }
+
+#[tokio::test]
+async fn i5_a_session_dated_ahead_is_covered_by_the_next_cutoff_and_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let clock = Arc::new(FakeClock::new(Timestamp::from_seconds(1_790_000_000)));
+    let open = || {
+        EmbeddedStore::builder()
+            .with_clock(clock.clone())
+            .open(&path)
+    };
+    for restarts in [false, true] {
+        let mut store = open().unwrap();
+        let user = User::new("alice");
+        let since = store.now(user.shard).await.unwrap();
+        // As far as a cutoff may have pushed it.
+        let opened_at = since.saturating_add(defaults::MAX_CUTOFF_AHEAD);
+        let line = Line::new(&user, opened_at, &strict());
+        assert_eq!(line.ask(&store, since, None).await, Opened::Opened(vec![]));
+        if restarts {
+            drop(store);
+            store = open().unwrap();
+        }
+        store.revoke(&[user.revocation()]).await.unwrap();
+        let outcome = line
+            .rotate(&store, &line.first(), &Ask::new(strict()))
+            .await;
+        assert_eq!(outcome, Outcome::Ended, "{restarts}");
+    }
+}

@@ -156,8 +156,18 @@ impl StoreError {
         }
     }
 
-    /// The same error, with what is known all the same.
-    pub(crate) fn knowing(self, known: Cutoffs) -> Self {
+    /// The same error, with what is known all the same: for a store that remembers some entries by
+    /// itself while the rest does not answer.
+    ///
+    /// ```
+    /// use jwt_revoke_core::{revocation::{Cutoff, Cutoffs}, store::StoreError};
+    ///
+    /// let silent = StoreError::Failed { store: "mine".into(), reason: "no answer".into() };
+    /// let own = Cutoffs::from_iter([(0, Cutoff::Forever)]);
+    /// assert_eq!(silent.knowing(own).known(), own);
+    /// ```
+    #[must_use]
+    pub fn knowing(self, known: Cutoffs) -> Self {
         if known == Cutoffs::NONE {
             return self;
         }

@@ -14,6 +14,7 @@ pub(super) struct Address {
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
     pub(super) database: Option<u8>,
+    #[cfg(feature = "redis-rustls")]
     pub(super) tls: bool,
 }
 
@@ -110,6 +111,7 @@ impl Address {
             username,
             password,
             database,
+            #[cfg(feature = "redis-rustls")]
             tls,
         })
     }

@@ -41,6 +41,101 @@ use crate::{
 ///   an empty [`Cutoffs`].
 /// - **One clock**: all instants are the store's own, and never run backwards.
 /// - **All or nothing** for each revocation; a batch may be applied in part when it fails.
+///
+/// [`Reach::cutoff`] and [`Horizons::expiry`] do the arithmetic. Shards are for stores that are spread
+/// over several servers: one that keeps everything in one place needs neither [`Lookup::shard`] nor
+/// [`Revocation::placement`].
+///
+/// A store in a map, for one process and until it ends:
+///
+/// ```
+/// use std::{collections::HashMap, sync::{Mutex, MutexGuard}};
+///
+/// use jwt_revoke_core::{
+///     Clock, Guard, Issuer, SystemClock, Timestamp,
+///     guard::Target,
+///     revocation::{Cutoff, Cutoffs, Digest, Horizons, Shard},
+///     session::Grant,
+///     store::{Lookup, Revocation, Store, StoreError},
+///     verify::{Algorithm, SigningKey},
+/// };
+///
+/// #[derive(Default)]
+/// struct MapStore {
+///     clock: SystemClock,
+///     kept: Mutex<Kept>,
+/// }
+///
+/// #[derive(Default)]
+/// struct Kept {
+///     entries: HashMap<Digest, (Cutoff, Timestamp)>,
+///     horizons: Option<Horizons>,
+///     /// The store's instant: never earlier than before, always later than the last revocation.
+///     latest: u64,
+/// }
+///
+/// impl MapStore {
+///     fn kept(&self) -> Result<(MutexGuard<'_, Kept>, Timestamp), StoreError> {
+///         let mut kept = self.kept.lock().map_err(|_| failed("a thread panicked"))?;
+///         kept.latest = kept.latest.max(self.clock.now().as_millis());
+///         let now = Timestamp::from_millis(kept.latest);
+///         // Only what no token can need any more.
+///         kept.entries.retain(|_, (_, expiry)| *expiry > now);
+///         Ok((kept, now))
+///     }
+/// }
+///
+/// impl Store for MapStore {
+///     async fn lookup(&self, query: &Lookup<'_>) -> Result<Cutoffs, StoreError> {
+///         let (kept, _) = self.kept()?;
+///         let found = query.digests.iter().enumerate();
+///         Ok(found.filter_map(|(index, digest)| Some((index, kept.entries.get(digest)?.0))).collect())
+///     }
+///
+///     async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
+///         let (mut kept, now) = self.kept()?;
+///         let horizons = kept.horizons.ok_or_else(|| failed("no horizons were required"))?;
+///         for revocation in revocations {
+///             let cutoff = revocation.reach.cutoff(now)?;
+///             let expiry = horizons.expiry(revocation.horizon, now, cutoff);
+///             let entry = kept.entries.entry(revocation.digest).or_insert((cutoff, expiry));
+///             *entry = (entry.0.max(cutoff), entry.1.max(expiry));
+///         }
+///         kept.latest += 1;
+///         Ok(now)
+///     }
+///
+///     async fn now(&self, _: Shard) -> Result<Timestamp, StoreError> {
+///         Ok(self.kept()?.1)
+///     }
+///
+///     async fn require(&self, horizons: Horizons) -> Result<(), StoreError> {
+///         let (mut kept, _) = self.kept()?;
+///         kept.horizons = Some(kept.horizons.map_or(horizons, |own| own.max(horizons)));
+///         Ok(())
+///     }
+///
+///     async fn ready(&self) -> Result<(), StoreError> {
+///         self.kept().map(drop)
+///     }
+/// }
+///
+/// fn failed(reason: &str) -> StoreError {
+///     StoreError::Failed { store: "map".into(), reason: reason.into() }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let issuer = Issuer::new(SigningKey::generate(Algorithm::EdDSA)?, "https://auth.example.com", "api");
+/// let guard = Guard::new(issuer.verifier(), MapStore::default());
+/// let before = issuer.issue(&guard, "alice", &Grant::new()).await?;
+/// guard.revoke(Target::subject("alice")).await?;
+/// let after = issuer.issue(&guard, "alice", &Grant::new()).await?;
+/// assert!(guard.check(before.token()).await.is_err());
+/// assert!(guard.check(after.token()).await.is_ok());
+/// # Ok(())
+/// # }
+/// ```
 pub trait Store: Send + Sync + 'static {
     /// The cutoffs that cover a token, one for each of its dimensions that has an entry.
     ///
@@ -87,6 +182,10 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// The store's instant, on the clock by which `shard` dates its entries.
+    ///
+    /// Once [`revoke`](Store::revoke) has answered, show later instants than its answer. A login right
+    /// after "log out everywhere" must be born after the cutoff, and gives up when, asked some times
+    /// in a row, the clock still shows the cutoff's own millisecond.
     ///
     /// # Errors
     ///

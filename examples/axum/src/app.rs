@@ -3,27 +3,36 @@
 use axum::{
     Json, Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use example_shared::Users;
-use jwt_revoke_core::{Guard, Issuer, Report, session::Grant};
+use jwt_revoke_core::{
+    Report,
+    session::{Grant, LoginError, Sessions},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower_jwt_revoke::{AuthUser, RevocationLayer, routes};
+use tower_jwt_revoke::{AuthUser, RevocationLayer, Routes};
 
 #[derive(Clone)]
 struct App {
-    guard: Guard,
-    issuer: Issuer,
+    routes: Routes,
     users: Users,
 }
 
-pub(crate) fn app(guard: Guard, issuer: Issuer, users: Users) -> Router {
+impl App {
+    fn sessions(&self) -> &Sessions {
+        self.routes.sessions()
+    }
+}
+
+pub(crate) fn app(sessions: &Sessions, users: Users) -> Router {
+    let routes = Routes::new(sessions);
     let protected = Router::new()
         .route("/me", get(me))
-        .route_layer(RevocationLayer::new(guard.clone()));
+        .route_layer(RevocationLayer::new(sessions.guard().clone()));
     Router::new()
         .merge(protected)
         .route("/public", get(public))
@@ -31,12 +40,8 @@ pub(crate) fn app(guard: Guard, issuer: Issuer, users: Users) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         // The companion routes check their own tokens, so they are not behind the layer.
-        .nest("/auth", routes(guard.clone()))
-        .with_state(App {
-            guard,
-            issuer,
-            users,
-        })
+        .nest("/auth", routes.clone().into_router())
+        .with_state(App { routes, users })
 }
 
 async fn public() -> Json<Value> {
@@ -60,28 +65,40 @@ struct Credentials {
     password: String,
 }
 
-/// Making sure who it is stays the application's; "this is Alice" becomes a token here.
-async fn login(State(app): State<App>, Json(credentials): Json<Credentials>) -> Response {
+/// Making sure who it is stays the application's; "this is Alice" becomes a session here.
+async fn login(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Json(credentials): Json<Credentials>,
+) -> Response {
     let Credentials { username, password } = credentials;
+    // Before the password is checked: if it is changed meanwhile, this login is refused.
+    let attempt = match app.sessions().begin().await {
+        Ok(attempt) => attempt,
+        Err(error) => return failed(&error.into()),
+    };
     if !app.users.check(username.clone(), password).await {
         let body =
             json!({ "error": "invalid_grant", "error_description": "wrong name or password" });
         return answer(StatusCode::UNAUTHORIZED, body);
     }
-    match app.issuer.issue(&app.guard, username, &Grant::new()).await {
-        Ok(issued) => answer(
-            StatusCode::OK,
-            json!({
-                "access_token": issued.token(),
-                "token_type": "Bearer",
-                "expires_in": issued.expires_in().as_secs(),
-            }),
-        ),
-        Err(error) => {
-            tracing::error!("login failed: {}", Report(&error));
-            unavailable("no login at the moment")
-        }
+    let device = headers
+        .get(header::USER_AGENT)
+        .and_then(|agent| agent.to_str().ok());
+    let grant = Grant::new().with_device(device.unwrap_or_default());
+    match app.sessions().login(attempt, username, &grant).await {
+        Ok(pair) => app.routes.signed_in(&pair),
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &LoginError) -> Response {
+    if matches!(error, LoginError::Stale) {
+        let body = json!({ "error": "invalid_grant", "error_description": "log in again" });
+        return answer(StatusCode::UNAUTHORIZED, body);
+    }
+    tracing::error!("login failed: {}", Report(error));
+    unavailable("no login at the moment")
 }
 
 async fn healthz() -> Json<Value> {
@@ -89,7 +106,7 @@ async fn healthz() -> Json<Value> {
 }
 
 async fn readyz(State(app): State<App>) -> Response {
-    match app.guard.ready().await {
+    match app.sessions().guard().ready().await {
         Ok(()) => answer(StatusCode::OK, json!({ "status": "ready" })),
         Err(error) => unavailable(&Report(&error).to_string()),
     }

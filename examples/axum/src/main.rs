@@ -1,14 +1,31 @@
-//! A service whose JWTs can be taken back: login, a protected route, logout.
+//! A service whose JWTs can be taken back: login with a password, a protected route, refresh with
+//! rotation, logout, logout everywhere, the list of devices.
 //!
 //! ```sh
 //! cargo run -p example-axum            # on the embedded store, in ./jwt-revoke-data
 //! JWT_REVOKE_STORE=redis://127.0.0.1:6379 cargo run -p example-axum
 //!
-//! TOKEN=$(curl -s http://127.0.0.1:3000/login -H 'content-type: application/json' \
-//!   -d '{"username":"alice","password":"wonderland"}' | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
-//! curl -i http://127.0.0.1:3000/me -H "authorization: Bearer $TOKEN"                  # 200
-//! curl -i -X POST http://127.0.0.1:3000/auth/logout -H "authorization: Bearer $TOKEN" # 204
-//! curl -i http://127.0.0.1:3000/me -H "authorization: Bearer $TOKEN"                  # 401
+//! json='content-type: application/json'
+//! login() { curl -s http://127.0.0.1:3000/login -H "$json" -d '{"username":"alice","password":"wonderland"}'; }
+//! member() { sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }
+//! refresh() { curl -s http://127.0.0.1:3000/auth/refresh -H "$json" -d "{\"refresh_token\":\"$1\"}"; }
+//!
+//! ACCESS=$(login | member access_token)
+//! curl -i http://127.0.0.1:3000/me -H "authorization: Bearer $ACCESS"                  # 200
+//! curl -s http://127.0.0.1:3000/auth/sessions -H "authorization: Bearer $ACCESS"       # the devices
+//! curl -i -X POST http://127.0.0.1:3000/auth/logout -H "authorization: Bearer $ACCESS" # 204
+//! curl -i http://127.0.0.1:3000/me -H "authorization: Bearer $ACCESS"                  # 401
+//! ```
+//!
+//! A theft, with `JWT_REVOKE_GRACE=0` (with the default, a spent token still gets its successor for
+//! 30 seconds, for answers that were lost and tabs that refresh together):
+//!
+//! ```sh
+//! STOLEN=$(login | member refresh_token)     # a thief copies Alice's refresh token
+//! ALICE=$(refresh "$STOLEN")                 # Alice refreshes: the copy is spent
+//! refresh "$STOLEN"                          # the thief tries it: invalid_grant, and both sides die
+//! refresh "$(echo "$ALICE" | member refresh_token)"                                    # invalid_grant
+//! curl -i http://127.0.0.1:3000/me -H "authorization: Bearer $(echo "$ALICE" | member access_token)" # 401
 //! ```
 
 mod app;
@@ -16,7 +33,7 @@ mod app;
 use std::{error::Error, io::Write as _, process::ExitCode};
 
 use example_shared::{Settings, Users, signing_key, try_it};
-use jwt_revoke_core::{Guard, Issuer, Report, store::AnyStore};
+use jwt_revoke_core::{Guard, Issuer, Report, session::Sessions, store::AnyStore};
 use tokio::{net::TcpListener, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -45,6 +62,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .with_leeway(settings.leeway);
     let guard = Guard::new(issuer.verifier(), store).with_outage(settings.outage);
     guard.ready().await?;
+    let sessions = Sessions::new(&guard, issuer)
+        .with_grace(settings.grace)
+        .with_reuse(settings.reuse)
+        .with_idle_lifetime(settings.refresh_lifetime);
 
     let listener = TcpListener::bind(settings.addr).await.map_err(|error| {
         format!(
@@ -57,7 +78,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     writeln!(stdout, "listening on http://{addr}")?;
     writeln!(stdout, "{}", try_it(addr))?;
 
-    let app = app::app(guard, issuer, Users::demo()?);
+    let app = app::app(&sessions, Users::demo()?);
     axum::serve(listener, app)
         .with_graceful_shutdown(asked_to_stop())
         .await?;

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use jwt_revoke_core::{defaults, guard::Outage, verify::Algorithm};
+use jwt_revoke_core::{defaults, guard::Outage, session::ReuseScope, verify::Algorithm};
 
 /// The settings of an example program.
 #[derive(Clone, Debug)]
@@ -20,8 +20,14 @@ pub struct Settings {
     pub algorithm: Algorithm,
     /// `JWT_REVOKE_OUTAGE`: `deny` or `allow`.
     pub outage: Outage,
+    /// `JWT_REVOKE_GRACE`: seconds in which a spent refresh token gets its successor again.
+    pub grace: Duration,
+    /// `JWT_REVOKE_REUSE`: `user`, `session` or `refuse`; what ends when a spent one comes back.
+    pub reuse: ReuseScope,
     /// `JWT_REVOKE_ACCESS_TTL`: seconds that an access token lives.
     pub access_lifetime: Duration,
+    /// `JWT_REVOKE_REFRESH_TTL`: seconds that a refresh token lives, and a session that is not used.
+    pub refresh_lifetime: Duration,
     /// `JWT_REVOKE_LEEWAY`: seconds of slack on `exp`.
     pub leeway: Duration,
 }
@@ -63,6 +69,7 @@ impl Settings {
         let addr = text("JWT_REVOKE_ADDR", "127.0.0.1:3000");
         let algorithm = text("JWT_REVOKE_ALG", "EdDSA");
         let outage = text("JWT_REVOKE_OUTAGE", "deny");
+        let reuse = text("JWT_REVOKE_REUSE", "user");
         let consistency = text("JWT_REVOKE_CONSISTENCY", "strict");
         if consistency != "strict" {
             return Err(SettingsError {
@@ -89,10 +96,31 @@ impl Settings {
                     });
                 }
             },
+            grace: seconds(
+                "JWT_REVOKE_GRACE",
+                defaults::GRACE,
+                0..=defaults::SESSION_LIFETIME.as_secs(),
+            )?,
+            reuse: match reuse.as_str() {
+                "user" => ReuseScope::User,
+                "session" => ReuseScope::Session,
+                "refuse" => ReuseScope::Refuse,
+                other => {
+                    return Err(SettingsError {
+                        variable: "JWT_REVOKE_REUSE",
+                        reason: format!("{other:?} is neither user, session nor refuse"),
+                    });
+                }
+            },
             access_lifetime: seconds(
                 "JWT_REVOKE_ACCESS_TTL",
                 defaults::ACCESS_LIFETIME,
                 1..=defaults::MAX_TOKEN_LIFETIME.as_secs(),
+            )?,
+            refresh_lifetime: seconds(
+                "JWT_REVOKE_REFRESH_TTL",
+                defaults::REFRESH_LIFETIME,
+                1..=defaults::SESSION_LIFETIME.as_secs(),
             )?,
             leeway: seconds(
                 "JWT_REVOKE_LEEWAY",
@@ -128,6 +156,9 @@ mod tests {
         assert_eq!(settings.addr.to_string(), "127.0.0.1:3000");
         assert_eq!(settings.store, "file:jwt-revoke-data");
         assert_eq!(settings.access_lifetime, Duration::from_secs(900));
+        assert_eq!(settings.refresh_lifetime, Duration::from_secs(604_800));
+        assert_eq!(settings.grace, Duration::from_secs(30));
+        assert_eq!(settings.reuse, ReuseScope::User);
         assert_eq!(settings.outage, Outage::Deny);
     }
 
@@ -141,6 +172,9 @@ mod tests {
             ("JWT_REVOKE_ACCESS_TTL", "15m"),
             ("JWT_REVOKE_ACCESS_TTL", "0"),
             ("JWT_REVOKE_ACCESS_TTL", "86401"),
+            ("JWT_REVOKE_REFRESH_TTL", "7d"),
+            ("JWT_REVOKE_GRACE", "0.5"),
+            ("JWT_REVOKE_REUSE", "all"),
             ("JWT_REVOKE_LEEWAY", "-1"),
             ("JWT_REVOKE_LEEWAY", "301"),
         ] {

@@ -68,11 +68,6 @@ impl Stand {
         }
     }
 
-    /// What the sessions are kept in.
-    pub fn backend(&self) -> Backend {
-        self.backend
-    }
-
     /// A server over an empty store, with the sessions as they are by default.
     pub async fn server(&self) -> SessionServer {
         self.server_with(|sessions| sessions).await

@@ -31,7 +31,16 @@ pub use self::{
 /// [`Backend`](crate::http_suite::sessions::Backend).
 #[macro_export]
 macro_rules! http_session_suite {
-    ($serve:path, $backend:ident) => {
+    ($serve:path, Redis) => {
+        $crate::http_session_suite! { $serve, EachStore, Redis }
+        $crate::http_session_suite! { $serve, Redis:
+            s17_an_answer_lost_between_service_and_store_is_no_reuse
+        }
+    };
+    ($serve:path, Embedded) => {
+        $crate::http_session_suite! { $serve, EachStore, Embedded }
+    };
+    ($serve:path, EachStore, $backend:ident) => {
         $crate::http_session_suite! { $serve, $backend:
             s1_of_fifty_concurrent_refreshes_exactly_one_rotates
             s2_two_tabs_stay_logged_in
@@ -56,7 +65,6 @@ macro_rules! http_session_suite {
             s15_the_cap_evicts_the_oldest_or_refuses
             s15_log_out_everywhere_is_one_write_whatever_the_number_of_sessions
             s16_the_previous_access_token_works_on
-            s17_an_answer_lost_between_service_and_store_is_no_reuse
             s18_a_login_with_the_old_password_is_refused
             s18_a_login_right_after_log_out_everywhere_lives
             r2_a_refresh_or_logout_that_was_not_written_is_503_and_can_be_repeated

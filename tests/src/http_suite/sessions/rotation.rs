@@ -15,8 +15,7 @@ use jwt_revoke_core::{
 use serde_json::json;
 
 use super::{
-    Backend, SessionServer, Stand, Tokens, assert_done, assert_later, assert_refused, claims,
-    refreshing,
+    SessionServer, Stand, Tokens, assert_done, assert_later, assert_refused, claims, refreshing,
 };
 use crate::proxy::{Fault, Proxy};
 
@@ -269,11 +268,15 @@ pub async fn s16_the_previous_access_token_works_on(stand: &Stand) {
 }
 
 pub async fn s17_an_answer_lost_between_service_and_store_is_no_reuse(stand: &Stand) {
-    if stand.backend() == Backend::Embedded {
-        return; // There is nothing between.
-    }
     let server = stand.server_with(|s| s.with_grace(Duration::ZERO)).await;
-    let (_, proxy) = server.redis.as_ref().unwrap();
+    let (redis, proxy) = server.redis.as_ref().expect("a store behind a proxy");
+    let connections = || -> u64 {
+        let stats = redis.cli(&["INFO", "stats"]);
+        let mut lines = stats.lines();
+        let count = lines.find_map(|line| line.strip_prefix("total_connections_received:"));
+        count.unwrap().parse().unwrap()
+    };
+    let before = connections();
     let mut held = server.login("alice").await;
     for round in 2..12 {
         proxy.set(Fault::LoseAnswers);
@@ -285,6 +288,7 @@ pub async fn s17_an_answer_lost_between_service_and_store_is_no_reuse(stand: &St
         assert_eq!(held.generation(), round, "more than one rotation");
     }
     assert!(!server.reuse_was_detected());
+    assert!(connections() > before + 5, "no answer was lost");
     server.assert_alive(&held).await;
 }
 

@@ -6,6 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use argon2::{
     Argon2, PasswordHasher as _, PasswordVerifier as _, password_hash::phc::PasswordHash,
 };
+use tokio::sync::Semaphore;
 
 /// Users and their passwords, hashed with Argon2id. Cheap to clone.
 #[derive(Clone)]
@@ -15,6 +16,9 @@ struct Table {
     hashes: HashMap<&'static str, String>,
     /// Compared when there is no such user, so that the time taken does not tell names.
     nobody: String,
+    /// Each check takes a processor and 19 MiB for a while, and whoever is not logged in can ask for
+    /// one: so many at a time, the others wait.
+    turns: Semaphore,
 }
 
 impl Users {
@@ -31,6 +35,7 @@ impl Users {
         Ok(Self(Arc::new(Table {
             hashes,
             nobody: hash("nobody's password")?,
+            turns: Semaphore::new(4),
         })))
     }
 
@@ -38,6 +43,9 @@ impl Users {
     /// on a thread where that blocks nobody.
     pub async fn check(&self, name: String, password: String) -> bool {
         let table = Arc::clone(&self.0);
+        let Ok(_turn) = self.0.turns.acquire().await else {
+            return false;
+        };
         let checked = tokio::task::spawn_blocking(move || {
             let known = table.hashes.get(name.as_str());
             let hash = known.unwrap_or(&table.nobody);

@@ -119,7 +119,7 @@ async fn a_store_that_does_not_answer_gives_no_token() {
 async fn a_token_that_no_verifier_would_read_is_not_issued() {
     let (issuer, _, guard) = own();
     let refused = issuer.issue(&guard, "", &Grant::new()).await;
-    assert!(matches!(refused, Err(IssueError::EmptySubject)));
+    assert!(matches!(refused, Err(IssueError::Subject)));
     let long = "a".repeat(8 * 1024);
     let refused = issuer.issue(&guard, long.as_str(), &Grant::new()).await;
     assert!(refused.is_err(), "{refused:?}");

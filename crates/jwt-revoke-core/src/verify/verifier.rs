@@ -163,7 +163,8 @@ impl Verifier {
 
     /// **Weakens**: accepts tokens without `iat`. With [`BornAt::IssuedAt`] such a token counts as
     /// older than every cutoff: the first revocation of its subject, client or issuer stops it, and
-    /// all later ones of its kind, for as long as the entry lives.
+    /// all later ones of its kind, for as long as the entry lives. One whose `exp` lies beyond the cap
+    /// on lifetimes is refused now and accepted later, when a `jti` entry for it may be gone.
     pub fn allow_missing_issued_at(self) -> Self {
         self.with(|rules| rules.issued_at = Demand::Lifted)
     }

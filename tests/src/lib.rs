@@ -15,6 +15,7 @@ pub mod observed_store;
 pub mod proxy;
 pub mod raw_http;
 pub mod redis_server;
+pub mod service_suite;
 pub mod session_suite;
 pub mod sessions;
 pub mod store_suite;

@@ -1,0 +1,136 @@
+//! Redis goes away and comes back.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Program, Service,
+    process::{ALICE, BOB, again},
+};
+use crate::{
+    raw_http::{RawRequest, RawResponse},
+    redis_server::RedisServer,
+};
+
+/// Requests that are sent one after the other while the store is away.
+const REQUESTS: usize = 50;
+
+/// Far more than all of them take when each waits no longer than its bound, which is a fraction of a
+/// second, and far less than when the store is waited for.
+const ALL_OF_THEM: Duration = Duration::from_secs(60);
+
+pub async fn r1_a_killed_redis_is_503_until_it_is_back_and_the_logged_out_stay_out(
+    program: &Program,
+) {
+    let mut redis = RedisServer::start();
+    let settings = [("JWT_REVOKE_STORE", &*redis.url())];
+    let fleet = [program.start(&settings), program.start(&settings)];
+    let (kept, out) = (fleet[0].token(BOB).await, fleet[0].token(ALICE).await);
+    fleet[0].log_out(&out).await;
+    assert_eq!(fleet[1].decision(&out).await, 401);
+
+    redis.kill();
+    for service in &fleet {
+        is_away(service, &kept).await;
+        // Whoever logged it out remembers it; for the other it is unknown.
+        for _ in 0..REQUESTS {
+            let status = service.me(&out).await.status;
+            assert!(matches!(status, 401 | 503), "{status}");
+        }
+    }
+
+    // It comes back with nothing: the one who knows has to say so before the other believes it.
+    redis.run();
+    for service in &fleet {
+        service.until(&out, 401, &[200]).await;
+        service.until(&kept, 200, &[401]).await;
+        assert_eq!(service.decision(&out).await, 401);
+    }
+    is_back(&fleet[0]).await;
+}
+
+pub async fn r1_a_frozen_redis_is_503_until_it_goes_on(program: &Program) {
+    let redis = RedisServer::start();
+    let service = program.start(&[("JWT_REVOKE_STORE", &*redis.url())]);
+    let (kept, out) = (service.token(BOB).await, service.token(ALICE).await);
+    service.log_out(&out).await;
+
+    redis.freeze();
+    is_away(&service, &kept).await;
+    assert_ne!(service.me(&out).await.status, 200);
+    redis.resume();
+    service.until(&kept, 200, &[401]).await;
+    assert_eq!(service.decision(&out).await, 401);
+    is_back(&service).await;
+}
+
+pub async fn r4_what_redis_kept_is_known_to_a_program_that_starts_later(program: &Program) {
+    let mut redis = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let url = redis.url();
+    let settings = [("JWT_REVOKE_STORE", &*url)];
+    let service = program.start(&settings);
+    let (kept, out) = (service.token(BOB).await, service.token(ALICE).await);
+    service.log_out(&out).await;
+    service.kill();
+    redis.kill();
+    redis.run();
+    let service = program.start(&settings);
+    assert_eq!(service.decision(&out).await, 401);
+    assert_eq!(service.decision(&kept).await, 200);
+}
+
+pub async fn an_outage_that_is_allowed_lets_good_tokens_through_and_no_others(program: &Program) {
+    let mut redis = RedisServer::start();
+    let service = program.start(&[
+        ("JWT_REVOKE_STORE", &*redis.url()),
+        ("JWT_REVOKE_OUTAGE", "allow"),
+    ]);
+    let (kept, out) = (service.token(BOB).await, service.token(ALICE).await);
+    service.log_out(&out).await;
+    redis.kill();
+    for _ in 0..REQUESTS {
+        for (token, status) in [(&*kept, 200), (&out, 401), ("a.b.c", 401)] {
+            assert_eq!(service.me(token).await.status, status);
+        }
+    }
+    // Each of them is told.
+    let told = service.log().matches("let through without knowing").count();
+    assert!(told >= REQUESTS, "{told}");
+    // What cannot be written is not said to be.
+    assert_unavailable(&service.logout(&kept).await);
+}
+
+/// The store is away: nobody is let in, nobody is told to throw a good token away, nobody waits.
+async fn is_away(service: &Service<'_>, token: &str) {
+    let start = Instant::now();
+    for _ in 0..REQUESTS {
+        assert_unavailable(&service.me(token).await);
+    }
+    assert!(start.elapsed() < ALL_OF_THEM, "{:?}", start.elapsed());
+    assert_unavailable(&service.logout(token).await);
+    assert_unavailable(&service.login(ALICE).await);
+    let ready = service.get("/readyz").await;
+    assert_unavailable(&ready);
+    assert!(ready.body.contains("redis"), "{ready:?}");
+    for path in ["/healthz", "/public"] {
+        assert_eq!(service.get(path).await.status, 200, "{path}");
+    }
+    // A bad token stays bad, and a request without one too.
+    assert_eq!(service.me("a.b.c").await.status, 401);
+    assert_eq!(service.send(RawRequest::get("/me")).await.status, 401);
+}
+
+async fn is_back(service: &Service<'_>) {
+    let token = service.token(ALICE).await;
+    assert_eq!(service.decision(&token).await, 200);
+    service.log_out(&token).await;
+    assert_eq!(service.decision(&token).await, 401);
+    assert_eq!(again(|| service.get("/readyz")).await.status, 200);
+}
+
+#[track_caller]
+fn assert_unavailable(response: &RawResponse) {
+    assert_eq!(response.status, 503, "{response:?}");
+    let retry = response.header("retry-after").unwrap();
+    assert!(retry.parse::<u32>().is_ok(), "{retry}");
+    assert_eq!(response.json()["error"], "temporarily_unavailable");
+}

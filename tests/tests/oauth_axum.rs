@@ -1,40 +1,17 @@
 //! The suite of the OAuth routes, over axum.
 
-#![allow(clippy::unwrap_used, reason = "this is test code")]
+#[path = "oauth_server/axum.rs"]
+mod server;
 
-use std::{future::IntoFuture as _, net::TcpListener};
-
-use axum::{Router, routing::get};
 use jwt_revoke_core::store::EmbeddedStore;
-use jwt_revoke_tests::{oauth_suite, oauth_suite::Fixture};
-use tokio::task::JoinHandle;
-use tower_jwt_revoke::{AuthUser, RevocationLayer, oauth_routes, well_known};
+use jwt_revoke_tests::oauth_suite;
 
 mod embedded {
     use super::*;
 
-    oauth_suite!(serve, store);
+    oauth_suite!(server::serve, store);
 
     async fn store() -> (EmbeddedStore, ()) {
         (EmbeddedStore::in_memory(), ())
     }
-}
-
-async fn serve(listener: TcpListener, fixture: Fixture) -> JoinHandle<std::io::Result<()>> {
-    listener.set_nonblocking(true).unwrap();
-    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-    tokio::spawn(axum::serve(listener, app(fixture)).into_future())
-}
-
-fn app(fixture: Fixture) -> Router {
-    Router::new()
-        .route("/me", get(me))
-        .route_layer(RevocationLayer::new(fixture.guard))
-        .merge(well_known(fixture.oauth.metadata("/auth").unwrap()))
-        .nest("/auth", oauth_routes(fixture.oauth))
-        .nest("/strict", oauth_routes(fixture.strict))
-}
-
-async fn me(user: AuthUser) -> String {
-    user.subject().unwrap().to_string()
 }

@@ -13,6 +13,7 @@
 #![allow(missing_docs, reason = "a check has its claim for a name")]
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
+mod clients;
 mod documents;
 mod fixture;
 mod introspect;
@@ -23,6 +24,7 @@ mod store;
 mod token;
 
 pub use self::{
+    clients::*,
     documents::*,
     fixture::{Answers, Fixture, Server},
     introspect::*,

@@ -230,7 +230,7 @@ impl Service<'_> {
     /// `POST /login` with any body.
     pub async fn post_login(&self, body: impl AsRef<[u8]>) -> RawResponse {
         let request = RawRequest::new("POST", "/login").header("content-type", "application/json");
-        self.send(request.body(body)).await
+        self.send(request.body(body.as_ref())).await
     }
 
     /// `POST /login` with a name and a password.

@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
 };
 
@@ -40,6 +40,8 @@ struct Inner {
     required: Mutex<Vec<Horizons>>,
     failure: Mutex<Box<dyn Fn() -> StoreError + Send>>,
     clock: Arc<dyn Clock>,
+    /// Past the instant of the latest revocation: no session begins within that.
+    past: AtomicU64,
     mood: watch::Sender<Mood>,
     answers_at_once: AtomicBool,
     lookups: AtomicUsize,
@@ -66,6 +68,7 @@ impl ControlledStore {
             required: Mutex::default(),
             failure: Mutex::new(Box::new(failure)),
             clock,
+            past: AtomicU64::new(0),
             mood: watch::Sender::new(Mood::Answers),
             answers_at_once: AtomicBool::new(false),
             lookups: AtomicUsize::new(0),
@@ -176,13 +179,17 @@ impl Store for ControlledStore {
             *entry = cutoff.max(*entry);
             self.0.written.lock().unwrap().push(revocation.clone());
         }
+        self.0.past.fetch_max(now.as_millis() + 1, SeqCst);
         Ok(now)
     }
 
     async fn now(&self, _: Shard) -> Result<Timestamp, StoreError> {
         match self.mood().await {
             Mood::Fails => Err(self.failure()),
-            _ => Ok(self.0.clock.now()),
+            _ => {
+                let past = Timestamp::from_millis(self.0.past.load(SeqCst));
+                Ok(self.0.clock.now().max(past))
+            }
         }
     }
 

@@ -19,8 +19,8 @@ pub async fn the_first_line_says_where_it_listens(program: &Program) {
     assert_eq!(public.status, 200);
     assert!(public.json().is_object());
     // And then what to type.
-    let curl = format!("curl -i http://{}/me", service.address());
-    while !service.line().unwrap().contains(&curl) {}
+    let me = format!("status http://{}/me", service.address());
+    while !service.line().unwrap().contains(&me) {}
 }
 
 pub async fn without_settings_it_keeps_its_data_beside_it(program: &Program) {
@@ -116,7 +116,8 @@ pub async fn a_logout_is_in_force_at_once(program: &Program) {
         let logout = service.logout(&token).await;
         assert_eq!((logout.status, logout.body.as_str()), (204, ""));
         assert_challenge(&service.me(&token).await, Some("invalid_token"));
-        assert_challenge(&service.logout(&token).await, Some("invalid_token"));
+        // Once more does no harm: a logout must not fail for being late.
+        assert_eq!(service.logout(&token).await.status, 204);
     }
 }
 

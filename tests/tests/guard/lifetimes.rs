@@ -211,9 +211,10 @@ proptest! {
         for (store, embedded) in stores(&clock) {
             let verifier = issuer.verifier().with_clock(Arc::clone(&clock) as Arc<dyn Clock>);
             let guard = Guard::with_session_lifetime(verifier, store, Duration::ZERO);
-            // A cutoff ahead of the clock: the session is born after it.
+            // A cutoff ahead of the clock: no session is born until it is past.
             let cutoff = clock.now().saturating_add(Duration::from_millis(ahead));
             block_on(guard.revoke(Target::subject("alice").up_to(cutoff))).unwrap();
+            clock.advance(Duration::from_millis(ahead + 1));
             let issued = block_on(issuer.issue(&guard, "alice", &Grant::new())).unwrap();
             let access = block_on(guard.check(issued.token()).into_future()).unwrap();
             let end = access.expires_at().saturating_add(leeway);

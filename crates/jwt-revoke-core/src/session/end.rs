@@ -275,7 +275,7 @@ impl From<RevokeError> for EndError {
 impl Inner {
     /// A token of this issuer, of either kind, lapsed or not.
     fn any_of_ours(&self, token: &str) -> Result<Verified, VerifyError> {
-        let refresh = self.refresh_verifier().for_ending();
+        let refresh = self.refresh_verifier().clone().for_ending();
         match refresh.verify(token) {
             Err(VerifyError::OtherType | VerifyError::Untyped) => {
                 self.access_verifier().for_ending().verify(token)

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -64,6 +64,8 @@ pub(super) struct Inner {
     sink: Option<Arc<dyn EventSink>>,
     /// Whether the store has promised to keep entries as long as these sessions may live.
     required: Arc<AtomicBool>,
+    /// What accepts refresh tokens, made once.
+    refresh_verifier: OnceLock<Verifier>,
 }
 
 impl Sessions {
@@ -83,6 +85,7 @@ impl Sessions {
             hook_limit: defaults::HOOK_TIMEOUT,
             sink: None,
             required: Arc::new(AtomicBool::new(false)),
+            refresh_verifier: OnceLock::new(),
         }))
     }
 
@@ -168,6 +171,7 @@ impl Sessions {
         change(inner);
         // Other lifetimes may need other horizons.
         inner.required = Arc::new(AtomicBool::new(false));
+        inner.refresh_verifier = OnceLock::new();
         self
     }
 }
@@ -201,7 +205,12 @@ impl Inner {
     }
 
     /// What accepts this issuer's refresh tokens.
-    pub(super) fn refresh_verifier(&self) -> Verifier {
+    pub(super) fn refresh_verifier(&self) -> &Verifier {
+        self.refresh_verifier
+            .get_or_init(|| self.new_refresh_verifier())
+    }
+
+    fn new_refresh_verifier(&self) -> Verifier {
         let issuer = &self.issuer;
         let lifetime = self.policy.idle_lifetime.min(self.policy.absolute_lifetime);
         Verifier::new(issuer.keys().clone(), issuer.name(), issuer.name())

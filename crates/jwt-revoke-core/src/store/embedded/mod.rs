@@ -228,6 +228,10 @@ impl Store for EmbeddedStore {
         Ok(now)
     }
 
+    async fn earliest_now(&self) -> Result<Timestamp, StoreError> {
+        self.now(Shard::FIRST).await
+    }
+
     async fn require(&self, horizons: Horizons) -> Result<(), StoreError> {
         self.ask(|waiter| Request::Require(horizons, waiter)).await
     }

@@ -199,6 +199,10 @@ impl Store for RedisStore {
         self.0.now(shard).await
     }
 
+    async fn earliest_now(&self) -> Result<Timestamp, StoreError> {
+        self.0.earliest_now().await
+    }
+
     async fn require(&self, horizons: Horizons) -> Result<(), StoreError> {
         self.0.require(horizons).await
     }

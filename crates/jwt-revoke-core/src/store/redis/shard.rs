@@ -133,6 +133,28 @@ impl Inner {
         Ok(state.now)
     }
 
+    /// The earliest of the servers' clocks. What a shard dates is never behind its server's clock, so
+    /// whatever is revoked after this returned has a cutoff at this instant or later; and since the
+    /// millisecond in which the clocks were read is waited out, nothing before has.
+    pub(super) async fn earliest_now(self: &Arc<Self>) -> Result<Timestamp, StoreError> {
+        self.is_started()?;
+        let deadline = self.deadline();
+        let shown = |state: &ShardState| state.now.saturating_sub(state.ahead);
+        let earliest = if self.cluster {
+            let states = self.states(Probe::Look, deadline).await?;
+            states
+                .iter()
+                .map(|(_, state)| shown(state))
+                .min()
+                .unwrap_or_default()
+        } else {
+            shown(&self.state(Shard::FIRST, Probe::Look, deadline).await?)
+        };
+        let tick = Duration::from_millis(1);
+        sleep(tick).await;
+        Ok(earliest.saturating_add(tick))
+    }
+
     /// States horizons in every shard, and remembers them for shards that lose their data.
     pub(super) async fn require(self: &Arc<Self>, horizons: Horizons) -> Result<(), StoreError> {
         self.is_started()?;

@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, fmt};
 
-use super::{OAuth, Reply, refused::Refused};
+use super::{
+    OAuth, Reply,
+    refused::{Refused, settle},
+};
 use crate::defaults;
 
 /// A request to an endpoint that takes a form, as it arrived.
@@ -45,7 +48,7 @@ impl OAuth {
     /// The answer to a body longer than [`MAX_FORM_BYTES`](defaults::MAX_FORM_BYTES), which an adapter
     /// need not read to its end: 413.
     pub fn too_large() -> Reply {
-        Refused::TooLarge.reply()
+        settle(Err(Refused::TooLarge))
     }
 }
 

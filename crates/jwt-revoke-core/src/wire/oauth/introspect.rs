@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{
     OAuth, Reply,
     form::{Form, FormRequest},
-    refused::{Challenge, Refused},
+    refused::{Challenge, Refused, private, settle},
 };
 use crate::{
     guard::{Access, Denied, Outage},
@@ -26,8 +26,8 @@ impl OAuth {
     /// tokens for its own audience, as it must, takes none.
     pub async fn introspect(&self, request: &FormRequest<'_>) -> Reply {
         match self.try_introspect(request).await {
-            Ok(reply) => reply,
-            Err(Failed::Refused(refused)) => refused.reply(),
+            Ok(reply) => private(reply),
+            Err(Failed::Refused(refused)) => settle(Err(refused)),
             // RFC 7662 §2.3: as RFC 6750 §3 says for any other resource.
             Err(Failed::Denied(denied)) => Refusal::of(&denied, &Json::new()).into(),
         }

@@ -103,8 +103,10 @@ impl Refused {
 
 /// The one answer of an endpoint that may refuse.
 pub(super) fn settle(outcome: Result<Reply, Refused>) -> Reply {
-    // Beside `Cache-Control: no-store`, for caches of HTTP/1.0 (RFC 6749 §5.1).
-    outcome
-        .unwrap_or_else(Refused::reply)
-        .with_header("pragma", "no-cache")
+    private(outcome.unwrap_or_else(Refused::reply))
+}
+
+/// Beside `Cache-Control: no-store`, for caches of HTTP/1.0 (RFC 6749 §5.1).
+pub(super) fn private(reply: Reply) -> Reply {
+    reply.with_header("pragma", "no-cache")
 }

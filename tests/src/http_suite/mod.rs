@@ -1,6 +1,6 @@
 //! One suite for all adapters, over a real server.
 //!
-//! An adapter gives [`http_suite!`](crate::http_suite) a function that serves these routes over a
+//! An adapter gives [`http_suite!`](crate::http_suite!) a function that serves these routes over a
 //! [`Fixture`] on a free port of the loopback interface. Each guarded route answers the subject as
 //! text, or `nobody`, unless the table says otherwise; [`TICKET`], [`COOKIE`] and [`Tenant`] are
 //! below.

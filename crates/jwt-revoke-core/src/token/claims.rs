@@ -1,6 +1,6 @@
 //! Registered claims, typed; the application's own are read later, into a type of its choice.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use crate::{
     clock::Timestamp,
@@ -41,9 +41,10 @@ pub struct Registered {
 /// ```
 /// use jwt_revoke_core::token::Scope;
 ///
-/// let scope = Scope::parse("read write").unwrap();
+/// let scope: Scope = "read write".parse()?;
 /// assert!(scope.contains("read") && !scope.contains("rea"));
 /// assert_eq!(Scope::parse("read  write"), None);
+/// # Ok::<_, jwt_revoke_core::token::InvalidScope>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Scope(Box<str>);
@@ -87,11 +88,24 @@ impl Scope {
     }
 }
 
+impl FromStr for Scope {
+    type Err = InvalidScope;
+
+    fn from_str(text: &str) -> Result<Self, InvalidScope> {
+        Self::parse(text).ok_or(InvalidScope(()))
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
+
+/// The text is not a list of scope tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a scope: printable ascii without quotes and backslashes, parted by single spaces")]
+pub struct InvalidScope(());
 
 /// One value of a claim that the application made a revocation dimension. Texts and numbers
 /// differ: the tenant `"7"` is not the tenant `7`.

@@ -8,7 +8,7 @@ mod kind;
 pub(crate) use self::bearer::is_b64token;
 pub use self::{
     bearer::{BearerError, bearer},
-    claims::{ClaimValue, Registered, Scope},
+    claims::{ClaimValue, InvalidScope, Registered, Scope},
     ids::{ClientId, Jti, KeyId, SessionId, Subject},
     kind::TokenKind,
 };

@@ -2,7 +2,8 @@
 
 use std::{error::Error, fmt};
 
-/// An error and all of its causes, parted by colons. `Display` of an error tells only its own part.
+/// An error and all of its causes, parted by colons. `Display` of an error tells only its own part. What
+/// has been said already is not said again.
 ///
 /// ```
 /// use jwt_revoke_core::Report;
@@ -15,12 +16,40 @@ pub struct Report<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut said = self.0.to_string();
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            write!(f, ": {error}")?;
+            let text = error.to_string();
+            if !said.contains(&text) {
+                said.push_str(": ");
+                said.push_str(&text);
+            }
             cause = error.source();
         }
-        Ok(())
+        f.write_str(&said)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        guard::Denied,
+        revocation::{Cutoff, Cutoffs},
+        store::StoreError,
+    };
+
+    #[test]
+    fn an_error_that_speaks_for_its_cause_is_not_followed_by_it() {
+        let failed = StoreError::Failed {
+            store: "mine".into(),
+            reason: "no answer".into(),
+        };
+        let known = Cutoffs::from_iter([(0, Cutoff::Forever)]);
+        let denied = Denied::StoreUnavailable(failed.knowing(known));
+        assert_eq!(
+            Report(&denied).to_string(),
+            "revocation state is unknown: mine failed: no answer"
+        );
     }
 }

@@ -282,7 +282,10 @@ impl Inner {
         StoreError::Open {
             store: self.name.clone(),
             reason: format!("{said}; {mend}"),
-            source: Some(error.into()),
+            source: match error {
+                StoreError::Unreachable { source, .. } => Some(source),
+                error => Some(error.into()),
+            },
         }
     }
 }

@@ -33,6 +33,7 @@ struct Inner {
 
 /// What is known of an admitted token's revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Standing {
     /// The store was asked, and no cutoff covers the token.
     Clear,

@@ -3,6 +3,7 @@
 /// What happens to a request while the store does not answer, so that nobody can say whether its
 /// token was revoked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Outage {
     /// Refuse with 503 and `Retry-After`. Never 401: a client must not throw away a good token.
     #[default]

@@ -46,6 +46,9 @@
 //! # }
 //! ```
 //!
+//! Stores are features of `jwt-revoke-core`: depend on it too, with `redis` or `redis-rustls` if the
+//! store is one.
+//!
 //! # Without axum
 //!
 //! Layer, service, future and response body need nothing of axum: with `default-features = false`
@@ -57,6 +60,9 @@
 //! - `axum` (default): extractors, by `axum-core`.
 //! - `routes`: companion routes to mount in a router, by `axum`: refresh, logout, log out
 //!   everywhere, list of sessions.
+
+#![warn(missing_debug_implementations)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod extension;
 #[cfg(feature = "axum")]

@@ -16,7 +16,7 @@ use jwt_revoke_core::{
 use crate::sessions::{Ask, Line, User};
 
 /// What a store should hold.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Model {
     sessions: BTreeMap<SessionId, (Digest, Record)>,
     cutoffs: HashMap<Digest, Cutoff>,

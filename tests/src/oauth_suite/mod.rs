@@ -1,6 +1,6 @@
 //! One suite for the OAuth routes of all adapters and stores, over a real server.
 //!
-//! An adapter gives [`oauth_suite!`](crate::oauth_suite) a function that serves these routes over a
+//! An adapter gives [`oauth_suite!`](crate::oauth_suite!) a function that serves these routes over a
 //! [`Fixture`] on a listener, and a function that makes a store:
 //!
 //! | route | is |

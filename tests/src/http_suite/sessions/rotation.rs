@@ -105,7 +105,7 @@ pub async fn s12_another_clients_spent_token_is_refused_and_revokes_nothing(stan
 pub async fn s13_idle_and_old_sessions_expire_and_are_no_theft(stand: &Stand) {
     // Idle for too long.
     let server = stand
-        .server_with(|s| s.with_idle_lifetime(Duration::from_secs(1)))
+        .server_with(|s| s.with_idle_lifetime(Duration::from_secs(3)))
         .await;
     let idle = server.login("alice").await;
     let spent = idle.clone();
@@ -118,7 +118,7 @@ pub async fn s13_idle_and_old_sessions_expire_and_are_no_theft(stand: &Stand) {
     assert!(server.opens(&other.access).await);
 
     // As old as it may get, however busy: no token outlives the session.
-    let absolute = Duration::from_secs(2);
+    let absolute = Duration::from_secs(4);
     let server = stand
         .server_with(|s| s.with_absolute_lifetime(absolute))
         .await;

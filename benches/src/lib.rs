@@ -15,22 +15,6 @@ pub const ISSUER: &str = "https://auth.example.com";
 /// Whom they are for.
 pub const AUDIENCE: &str = "api";
 
-/// The algorithms that are measured.
-pub const ALGORITHMS: [Algorithm; 12] = [
-    Algorithm::HS256,
-    Algorithm::HS384,
-    Algorithm::HS512,
-    Algorithm::RS256,
-    Algorithm::RS384,
-    Algorithm::RS512,
-    Algorithm::PS256,
-    Algorithm::PS384,
-    Algorithm::PS512,
-    Algorithm::ES256,
-    Algorithm::ES384,
-    Algorithm::EdDSA,
-];
-
 /// What `jsonwebtoken` is asked to read: the claims that ours reads.
 #[derive(Debug, Deserialize)]
 #[allow(dead_code, missing_docs)]

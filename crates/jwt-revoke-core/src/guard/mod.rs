@@ -184,10 +184,7 @@ impl Guard {
         let query = verified.lookup();
         // First, since a check has a shorter bound than a write, and what is known to be revoked is
         // refused whether or not the store can be written.
-        let found = match self.shared.store.lookup_now(&query) {
-            Some(found) => found?,
-            None => self.shared.store.lookup(&query).await?,
-        };
+        let found = self.shared.store.find(&query).await?;
         // No token is accepted before its revocation is sure to outlive it.
         match self.require().await {
             Ok(()) => Ok(found),

@@ -334,11 +334,7 @@ impl Inner {
             Digest::of(&Dimension::Client, issuer, client.as_str().as_bytes()),
             Digest::of(&Dimension::Issuer, issuer, issuer.as_bytes()),
         ];
-        let query = Lookup::new(shard, &digests);
-        match self.store().lookup_now(&query) {
-            Some(found) => found,
-            None => self.store().lookup(&query).await,
-        }
+        self.store().find(&Lookup::new(shard, &digests)).await
     }
 
     fn tell_ended(&self, subject: &Subject, ended: Vec<SessionId>, cause: Cause) {

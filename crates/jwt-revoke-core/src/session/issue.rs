@@ -175,10 +175,7 @@ impl Issuer {
         let query = Lookup::new(shard, &digests);
         for _ in 0..OPENINGS {
             let now = guard.store().now(shard).await?;
-            let found = match guard.store().lookup_now(&query) {
-                Some(found) => found?,
-                None => guard.store().lookup(&query).await?,
-            };
+            let found = guard.store().find(&query).await?;
             match found.highest() {
                 Some(Cutoff::Forever) => {
                     let index = found.covering(now).unwrap_or_default();

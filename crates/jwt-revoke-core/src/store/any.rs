@@ -43,11 +43,16 @@ impl AnyStore {
         }
     }
 
-    pub(crate) fn lookup<'a>(
-        &'a self,
-        query: &'a Lookup<'_>,
-    ) -> BoxFuture<'a, Result<Cutoffs, StoreError>> {
+    fn lookup<'a>(&'a self, query: &'a Lookup<'_>) -> BoxFuture<'a, Result<Cutoffs, StoreError>> {
         self.0.boxed_lookup(query)
+    }
+
+    /// At once where the store can, else awaited.
+    pub(crate) async fn find(&self, query: &Lookup<'_>) -> Result<Cutoffs, StoreError> {
+        match self.lookup_now(query) {
+            Some(found) => found,
+            None => self.lookup(query).await,
+        }
     }
 
     pub(crate) fn lookup_now(&self, query: &Lookup<'_>) -> Option<Result<Cutoffs, StoreError>> {

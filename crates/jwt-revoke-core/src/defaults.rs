@@ -117,9 +117,15 @@ pub const EMBEDDED_CACHE_BYTES: usize = 32 * 1024 * 1024;
 /// How often a process looks whether all shards of its store have their data, even while nobody asks.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The most entries written by itself that a process remembers, to put them back into a store that
-/// lost them.
-pub const OWN_WRITES: usize = 100_000;
+/// How old the copy of a store may be from which a check is answered.
+pub const MAX_STALENESS: Duration = Duration::from_secs(1);
+
+/// The shortest such age that can be asked for.
+pub const SHORTEST_STALENESS: Duration = Duration::from_millis(100);
+
+/// The most entries of a store that a process keeps a copy of, about 70 B each.
+pub const REPLICA_ENTRIES: usize = 4_000_000;
+
 /// The most JSON that an application may add to a token, in bytes.
 pub const MAX_OWN_CLAIMS_BYTES: usize = 1024;
 

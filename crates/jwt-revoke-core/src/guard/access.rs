@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::Shared;
 use crate::{
     clock::Timestamp,
-    guard::Denied,
+    guard::{Consistency, Denied},
     token::{ClientId, Jti, Registered, Scope, SessionId, Subject},
     verify::Verified,
 };
@@ -27,6 +27,7 @@ struct Inner {
     verified: Verified,
     guard: Weak<Shared>,
     standing: Standing,
+    consistency: Consistency,
     /// The application's claims, parsed at the first use of the first type asked for.
     claims: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
@@ -42,12 +43,18 @@ pub enum Standing {
 }
 
 impl Access {
-    pub(super) fn new(verified: Verified, guard: &Arc<Shared>, standing: Standing) -> Self {
+    pub(super) fn new(
+        verified: Verified,
+        guard: &Arc<Shared>,
+        standing: Standing,
+        consistency: Consistency,
+    ) -> Self {
         let guard = Arc::downgrade(guard);
         Self(Arc::new(Inner {
             verified,
             guard,
             standing,
+            consistency,
             claims: OnceLock::new(),
         }))
     }
@@ -99,6 +106,11 @@ impl Access {
     /// What is known of the token's revocation.
     pub fn standing(&self) -> Standing {
         self.0.standing
+    }
+
+    /// How old the knowledge may have been by which the token was judged.
+    pub fn consistency(&self) -> Consistency {
+        self.0.consistency
     }
 
     /// Refuses unless the token has every scope token of `required`.

@@ -22,24 +22,24 @@ pub use self::{
     access::{Access, ClaimsError, NoClaims, Standing},
     checked::Checked,
     denied::Denied,
-    policy::Outage,
+    policy::{Consistency, Outage},
     revoke::RevokeError,
     target::Target,
 };
 use crate::{
     Report, defaults,
     revocation::{Cutoffs, Horizons},
-    store::{AnyStore, StoreError},
+    store::{AnyStore, Lookup, StoreError},
     verify::{Verified, Verifier},
 };
 
 /// Decides whether a token gives access: signature and claims first, then the denylist.
 ///
-/// A cheap handle; all clones share one verifier and one store. What happens while the store is
-/// unknown belongs to the handle, so that every layer and route can have its own:
-/// [`with_outage`](Self::with_outage).
+/// A cheap handle; all clones share one verifier and one store. How old the answer may be, and what
+/// happens while the store is unknown, belong to the handle, so that every layer and route can have
+/// its own: [`with_consistency`](Self::with_consistency), [`with_outage`](Self::with_outage).
 ///
-/// Every check asks the store, in one command. An answer that does not come is never "not revoked".
+/// An answer that does not come is never "not revoked".
 ///
 /// ```
 /// # use jwt_revoke_core::{Guard, Issuer, guard::Target, store::EmbeddedStore};
@@ -62,6 +62,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Guard {
     shared: Arc<Shared>,
+    consistency: Consistency,
     outage: Outage,
 }
 
@@ -93,14 +94,17 @@ impl Guard {
     ) -> Self {
         let horizons =
             Horizons::covering(verifier.max_lifetime(), session_lifetime, verifier.leeway());
+        let store = store.into();
+        let consistency = store.consistency();
         let shared = Shared {
             verifier,
-            store: store.into(),
+            store,
             horizons,
             required: AtomicBool::new(false),
         };
         Self {
             shared: Arc::new(shared),
+            consistency,
             outage: Outage::Deny,
         }
     }
@@ -110,9 +114,26 @@ impl Guard {
     #[must_use]
     pub fn with_outage(&self, outage: Outage) -> Self {
         Self {
-            shared: Arc::clone(&self.shared),
             outage,
+            ..self.clone()
         }
+    }
+
+    /// A handle of the same guard that judges by fresher knowledge, or older. The default is
+    /// [`Consistency::default`] where the store allows it.
+    #[must_use]
+    pub fn with_consistency(&self, consistency: Consistency) -> Self {
+        Self {
+            consistency,
+            ..self.clone()
+        }
+    }
+
+    /// A handle of the same guard that asks the store at every check: for routes where not even a
+    /// moment's delay of a revocation is bearable.
+    #[must_use]
+    pub fn strict(&self) -> Self {
+        self.with_consistency(Consistency::Strict)
     }
 
     /// Decides about a token, as it stands after the scheme in `Authorization: Bearer ..`.
@@ -125,7 +146,7 @@ impl Guard {
             Err(invalid) => return Checked::Now(Err(Denied::Invalid(invalid))),
         };
         if self.shared.required.load(Ordering::Acquire)
-            && let Some(found) = self.shared.store.lookup_now(&verified.lookup())
+            && let Some(found) = self.shared.store.lookup_now(&self.question(&verified))
         {
             return Checked::Now(self.decide(verified, found));
         }
@@ -140,9 +161,10 @@ impl Guard {
     }
 
     /// Whether `access` would have come from this handle, so that it need not be checked again: it
-    /// is of the same guard, and not let through by a more lenient outage policy.
+    /// is of the same guard, and was not let through by a more lenient policy.
     pub fn accepts(&self, access: &Access) -> bool {
         access.is_of(&self.shared)
+            && access.consistency().implies(self.consistency)
             && (access.standing() == Standing::Clear || self.outage == Outage::Allow)
     }
 
@@ -159,6 +181,11 @@ impl Guard {
     /// What decides whether a token is genuine.
     pub fn verifier(&self) -> &Verifier {
         &self.shared.verifier
+    }
+
+    /// How old the knowledge may be by which this handle judges.
+    pub fn consistency(&self) -> Consistency {
+        self.consistency
     }
 
     /// What happens while the store does not answer.
@@ -180,8 +207,12 @@ impl Guard {
         Ok(())
     }
 
+    fn question<'a>(&self, verified: &'a Verified) -> Lookup<'a> {
+        verified.lookup().with_consistency(self.consistency)
+    }
+
     async fn lookup(&self, verified: &Verified) -> Result<Cutoffs, StoreError> {
-        let query = verified.lookup();
+        let query = self.question(verified);
         // First, since a check has a shorter bound than a write, and what is known to be revoked is
         // refused whether or not the store can be written.
         let found = self.shared.store.find(&query).await?;
@@ -217,13 +248,19 @@ impl Guard {
                 Standing::Unknown
             }
         };
-        Ok(Access::new(verified, &self.shared, standing))
+        Ok(Access::new(
+            verified,
+            &self.shared,
+            standing,
+            self.consistency,
+        ))
     }
 }
 
 impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard")
+            .field("consistency", &self.consistency)
             .field("outage", &self.outage)
             .finish_non_exhaustive()
     }

@@ -1,5 +1,55 @@
 //! Policies that belong to a handle of the guard.
 
+use std::time::Duration;
+
+use crate::defaults;
+
+/// How old the knowledge may be by which a token is judged.
+///
+/// A store with a copy of its entries in this process (Redis) answers from it; one whose truth is in
+/// this process (the embedded one) is never behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Consistency {
+    /// From the copy in this process, without I/O, while it is no older than this; else as
+    /// [`Strict`](Self::Strict). What this process revoked itself is refused at once.
+    Mirror {
+        /// At least [`SHORTEST_STALENESS`](defaults::SHORTEST_STALENESS) counts.
+        max_staleness: Duration,
+    },
+    /// Ask the store at every check.
+    Strict,
+    /// As [`Strict`](Self::Strict), and the question is one that only a server which accepts writes
+    /// answers: a primary that was demoted, or lost the replicas that it must have
+    /// (`min-replicas-to-write`), is an error instead of an old truth. Costs a write.
+    Fenced,
+}
+
+impl Consistency {
+    /// From the copy in this process while it is no older than `max_staleness`.
+    pub fn mirror(max_staleness: Duration) -> Self {
+        Self::Mirror {
+            max_staleness: max_staleness.max(defaults::SHORTEST_STALENESS),
+        }
+    }
+
+    /// Whether what holds by `self` holds by `other`.
+    pub(crate) fn implies(self, other: Self) -> bool {
+        let staleness = |consistency| match consistency {
+            Self::Mirror { max_staleness } => max_staleness,
+            Self::Strict | Self::Fenced => Duration::ZERO,
+        };
+        staleness(self) <= staleness(other) && (other != Self::Fenced || self == Self::Fenced)
+    }
+}
+
+impl Default for Consistency {
+    /// A mirror that may be [`MAX_STALENESS`](defaults::MAX_STALENESS) old.
+    fn default() -> Self {
+        Self::mirror(defaults::MAX_STALENESS)
+    }
+}
+
 /// What happens to a request while the store does not answer, so that nobody can say whether its
 /// token was revoked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -9,7 +9,15 @@ mod digest;
 mod dimension;
 mod horizons;
 mod placement;
+#[cfg(feature = "redis")]
+mod replica;
+#[cfg(any(feature = "embedded", feature = "redis"))]
+mod table;
 
+#[cfg(feature = "redis")]
+pub(crate) use self::replica::{Life, Moment, Replica};
+#[cfg(any(feature = "embedded", feature = "redis"))]
+pub(crate) use self::table::Table;
 pub use self::{
     cutoff::{Cutoff, Cutoffs},
     digest::Digest,

@@ -6,6 +6,7 @@ use futures::future::{BoxFuture, FutureExt as _};
 
 use crate::{
     clock::Timestamp,
+    guard::Consistency,
     revocation::{Cutoffs, Horizons, Shard},
     store::{Lookup, Revocation, Store, StoreError, Transition, Transitioned},
 };
@@ -59,6 +60,10 @@ impl AnyStore {
         self.0.dyn_lookup_now(query)
     }
 
+    pub(crate) fn consistency(&self) -> Consistency {
+        self.0.dyn_consistency()
+    }
+
     pub(crate) fn revoke<'a>(
         &'a self,
         revocations: &'a [Revocation],
@@ -109,6 +114,7 @@ trait DynStore: Send + Sync {
         query: &'a Lookup<'_>,
     ) -> BoxFuture<'a, Result<Cutoffs, StoreError>>;
     fn dyn_lookup_now(&self, query: &Lookup<'_>) -> Option<Result<Cutoffs, StoreError>>;
+    fn dyn_consistency(&self) -> Consistency;
     fn boxed_revoke<'a>(
         &'a self,
         revocations: &'a [Revocation],
@@ -133,6 +139,10 @@ impl<S: Store> DynStore for S {
 
     fn dyn_lookup_now(&self, query: &Lookup<'_>) -> Option<Result<Cutoffs, StoreError>> {
         self.lookup_now(query)
+    }
+
+    fn dyn_consistency(&self) -> Consistency {
+        self.consistency()
     }
 
     fn boxed_revoke<'a>(

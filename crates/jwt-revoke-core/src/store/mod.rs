@@ -26,6 +26,7 @@ pub use self::{
 
 use crate::{
     clock::Timestamp,
+    guard::Consistency,
     revocation::{Cutoff, Cutoffs, Digest, Dimension, Horizon, Horizons, Placement, Shard},
 };
 
@@ -153,6 +154,12 @@ pub trait Store: Send + Sync + 'static {
         None
     }
 
+    /// The consistency that a guard over this store starts with. A store without a copy of its entries
+    /// in this process answers a mirrored question as it does a strict one.
+    fn consistency(&self) -> Consistency {
+        Consistency::default()
+    }
+
     /// Writes revocations, and returns when they are as durable as the store is configured to be.
     /// The answer is the store's instant at which all of them were in force.
     ///
@@ -236,15 +243,18 @@ pub struct Lookup<'a> {
     /// The token's `jti` as it stands there, for stores that are shared with services which key
     /// revocations by it.
     pub jti: Option<&'a str>,
+    /// How old the answer may be.
+    pub consistency: Consistency,
 }
 
 impl<'a> Lookup<'a> {
-    /// A question about `digests` in `shard`.
+    /// A question about `digests` in `shard`, to which the answer must be the present truth.
     pub const fn new(shard: Shard, digests: &'a [Digest]) -> Self {
         Self {
             shard,
             digests,
             jti: None,
+            consistency: Consistency::Strict,
         }
     }
 
@@ -252,6 +262,13 @@ impl<'a> Lookup<'a> {
     #[must_use]
     pub const fn with_jti(mut self, jti: Option<&'a str>) -> Self {
         self.jti = jti;
+        self
+    }
+
+    /// The same question, to which the answer may be this old.
+    #[must_use]
+    pub const fn with_consistency(mut self, consistency: Consistency) -> Self {
+        self.consistency = consistency;
         self
     }
 }

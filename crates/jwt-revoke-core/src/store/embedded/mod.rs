@@ -43,6 +43,7 @@ use self::{
 use crate::{
     clock::Timestamp,
     defaults,
+    guard::Consistency,
     revocation::{Cutoff, Cutoffs, Horizons, Shard},
     store::{Lookup, Revocation, Store, StoreError, Transition, Transitioned, WriteRefusal},
 };
@@ -202,6 +203,10 @@ impl Store for EmbeddedStore {
 
     fn lookup_now(&self, query: &Lookup<'_>) -> Option<Result<Cutoffs, StoreError>> {
         Some(self.find(query))
+    }
+
+    fn consistency(&self) -> Consistency {
+        Consistency::Strict
     }
 
     async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {

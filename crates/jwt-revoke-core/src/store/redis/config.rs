@@ -31,6 +31,7 @@ pub(super) struct Settings {
     pub(super) write_timeout: Duration,
     pub(super) connect_timeout: Duration,
     pub(super) healing: Duration,
+    pub(super) replica_entries: usize,
     pub(super) legacy_prefix: Option<String>,
     pub(super) legacy_writes: bool,
     pub(super) strict_eviction: bool,
@@ -49,6 +50,7 @@ impl RedisBuilder {
                 write_timeout: defaults::WRITE_TIMEOUT,
                 connect_timeout: defaults::CONNECT_TIMEOUT,
                 healing: defaults::HEALING,
+                replica_entries: defaults::REPLICA_ENTRIES,
                 legacy_prefix: None,
                 legacy_writes: false,
                 strict_eviction: false,
@@ -114,6 +116,14 @@ impl RedisBuilder {
     /// than two of those leaves some of them no time. Zero, for tests, waits for nobody.
     pub fn with_healing(mut self, healing: Duration) -> Self {
         self.settings.healing = healing;
+        self
+    }
+
+    /// The most entries that this process keeps a copy of, at about 70 B each; default
+    /// [`REPLICA_ENTRIES`](defaults::REPLICA_ENTRIES). Beyond, checks that would have been answered from
+    /// the copy ask the server.
+    pub fn with_replica_entries(mut self, most: usize) -> Self {
+        self.settings.replica_entries = most;
         self
     }
 

@@ -16,10 +16,7 @@ use crate::{
     revocation::{Cutoff, Digest, Horizons, SHARDS, Shard},
     store::{
         StoreError,
-        redis::{
-            Inner, keys::LAYOUT, memory::Remembered, revoke::fallback_horizons, scripts::HEAL,
-            shard::Probe,
-        },
+        redis::{Inner, keys::LAYOUT, revoke::fallback_horizons, scripts::HEAL, shard::Probe},
     },
 };
 
@@ -165,7 +162,7 @@ impl Inner {
 
     /// Returns how many there were.
     async fn put_back_all(&self, shard: Shard) -> Result<usize, StoreError> {
-        let entries = self.memory.of_shard(shard, std::time::Instant::now());
+        let entries = self.replica.of_shard(shard);
         for chunk in entries.chunks(CHUNK) {
             self.put_back(shard, chunk).await?;
             sleep(BREATH).await;
@@ -176,7 +173,7 @@ impl Inner {
     async fn put_back(
         &self,
         shard: Shard,
-        entries: &[(Digest, Remembered)],
+        entries: &[(Digest, Cutoff, Duration)],
     ) -> Result<(), StoreError> {
         let fallback = fallback_horizons();
         let mut keys = self.keys.of_script(shard);
@@ -185,16 +182,14 @@ impl Inner {
             millis(fallback.access).to_string(),
             millis(fallback.session).to_string(),
         ];
-        let now = std::time::Instant::now();
-        for (digest, entry) in entries {
+        for (digest, cutoff, life) in entries {
             keys.push(self.keys.deny(shard, digest));
             args.push(digest.to_string());
-            args.push(match entry.cutoff {
+            args.push(match cutoff {
                 Cutoff::At(instant) => instant.as_millis().to_string(),
                 Cutoff::Forever => "*".to_owned(),
             });
-            let life = entry.expires.saturating_duration_since(now);
-            args.push(millis(life).to_string());
+            args.push(millis(*life).to_string());
         }
         self.write(shard, &HEAL, keys, args, self.deadline())
             .await

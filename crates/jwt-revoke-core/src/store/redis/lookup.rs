@@ -7,9 +7,9 @@ use futures::future::{OptionFuture, join};
 
 use crate::{
     clock::Timestamp,
-    revocation::{Cutoff, Cutoffs, Shard},
+    revocation::{Cutoff, Cutoffs, Moment, Shard},
     store::{
-        Lookup, StoreError,
+        Consistency, Lookup, StoreError,
         redis::{
             Inner,
             breaker::{Breaker, PAUSE},
@@ -28,16 +28,31 @@ struct Answer {
 }
 
 impl Inner {
+    /// The consistency to start with: what other services write under the legacy prefix stands in no
+    /// log, so a copy does not have it.
+    pub(super) fn consistency(&self) -> Consistency {
+        if self.settings.legacy_prefix.is_some() {
+            Consistency::Strict
+        } else {
+            Consistency::default()
+        }
+    }
+
+    /// The cutoffs that the copy in this process has, if it is fresh enough for the question.
+    pub(super) fn lookup_now(&self, query: &Lookup<'_>) -> Option<Result<Cutoffs, StoreError>> {
+        let Consistency::Mirror { max_staleness } = query.consistency else {
+            return None;
+        };
+        let age = self.replica.age(query.shard, Moment::now())?;
+        (age <= max_staleness).then(|| Ok(self.replica.find(query.shard, query.digests)))
+    }
+
     /// The cutoffs that cover a token: what the server has, and what this process wrote itself.
     pub(super) async fn lookup(
         self: &Arc<Self>,
         query: &Lookup<'_>,
     ) -> Result<Cutoffs, StoreError> {
-        let own = self
-            .memory
-            .find(query.shard, query.digests, Instant::now())
-            .into_iter()
-            .collect::<Cutoffs>();
+        let own = self.replica.find(query.shard, query.digests);
         if self.settings.legacy_prefix.is_some() && query.jti.is_some_and(|jti| !is_legacy_jti(jti))
         {
             // It may stand in no key, so nobody can be asked whether it was revoked. The token is to

@@ -17,7 +17,6 @@ mod failure;
 mod heal;
 mod keys;
 mod lookup;
-mod memory;
 mod revoke;
 mod scripts;
 mod session;
@@ -46,14 +45,13 @@ use self::{
     config::Settings,
     heal::Healing,
     keys::Keys,
-    memory::Memory,
     shard::Clocks,
 };
 use crate::{
     clock::Timestamp,
     defaults,
-    revocation::{Cutoffs, Horizons, SHARDS, Shard},
-    store::{Lookup, Revocation, Store, StoreError, Transition, Transitioned},
+    revocation::{Cutoffs, Horizons, Replica, SHARDS, Shard},
+    store::{Consistency, Lookup, Revocation, Store, StoreError, Transition, Transitioned},
 };
 
 /// A store in Redis or Valkey, shared by a fleet. A cheap handle: clones are one store, and the last
@@ -103,7 +101,7 @@ pub(in crate::store::redis) struct Inner {
     writes: Link,
     breakers: [Breaker; SHARDS as usize],
     started: AtomicBool,
-    memory: Memory,
+    replica: Replica,
     healing: Healing,
     clocks: Clocks,
 }
@@ -162,7 +160,7 @@ impl RedisStore {
             writes: link(settings.write_timeout, 1)?,
             breakers: Default::default(),
             started: AtomicBool::new(false),
-            memory: Memory::new(defaults::OWN_WRITES),
+            replica: Replica::new(settings.replica_entries),
             healing: Healing::default(),
             clocks: Clocks {
                 seen: Default::default(),
@@ -176,6 +174,14 @@ impl RedisStore {
 impl Store for RedisStore {
     async fn lookup(&self, query: &Lookup<'_>) -> Result<Cutoffs, StoreError> {
         self.0.lookup(query).await
+    }
+
+    fn lookup_now(&self, query: &Lookup<'_>) -> Option<Result<Cutoffs, StoreError>> {
+        self.0.lookup_now(query)
+    }
+
+    fn consistency(&self) -> Consistency {
+        self.0.consistency()
     }
 
     async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {

@@ -1,10 +1,6 @@
 //! Writing revocations.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant as StdInstant},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use tokio::time::Instant;
@@ -12,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     clock::{Timestamp, millis},
     defaults,
-    revocation::{Dimension, Horizon, Horizons, Placement, Shard},
+    revocation::{Dimension, Horizon, Horizons, Life, Placement, Shard},
     store::{
         Reach, Revocation, StoreError,
         redis::{
@@ -168,8 +164,7 @@ impl Inner {
                     let cutoff = read_cutoff(&pair[0]).ok().flatten().ok_or_else(odd)?;
                     let life = Duration::from_millis(pair[1].number().ok_or_else(odd)?);
                     let digest = revocation.digest;
-                    self.memory
-                        .keep(shard, digest, cutoff, life, StdInstant::now());
+                    self.replica.keep(shard, digest, cutoff, Life::whole(life));
                 }
                 Ok(self.saw(shard, now))
             }
@@ -191,7 +186,6 @@ impl Inner {
         else {
             return Ok(());
         };
-        let now = StdInstant::now();
         let writes = revocations
             .iter()
             .filter(|revocation| revocation.audit.dimension == Dimension::Jti)
@@ -200,7 +194,7 @@ impl Inner {
             .map(|revocation| {
                 let key = format!("{prefix}{}", revocation.audit.value);
                 // As long as the entry that was just written.
-                let life = self.memory.life(&revocation.digest, now);
+                let life = self.replica.life(shard_of(revocation), &revocation.digest);
                 let life = life.unwrap_or(fallback_horizons().access);
                 let args = vec![millis(life).to_string()];
                 self.send_script(slot(&key), &LEGACY, vec![key], args, deadline)
@@ -209,6 +203,14 @@ impl Inner {
             .await
             .into_iter()
             .try_for_each(|written| written.map(drop))
+    }
+}
+
+/// A shard in which the entry lies.
+fn shard_of(revocation: &Revocation) -> Shard {
+    match revocation.placement {
+        Placement::One(shard) => shard,
+        Placement::Wide => Shard::FIRST,
     }
 }
 

@@ -6,15 +6,12 @@ mod open;
 mod record;
 mod rotate;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::{Timestamp, millis},
     defaults,
-    revocation::{Cutoff, Cutoffs, Digest, Shard},
+    revocation::{Cutoff, Cutoffs, Digest, Life, Shard},
     store::{
         Index, StoreError, Transition, Transitioned,
         redis::{
@@ -122,8 +119,7 @@ impl Inner {
         };
         let entries: Option<Vec<_>> = written.chunks(3).map(read_entry).collect();
         for (digest, cutoff, life) in entries? {
-            self.memory
-                .keep(shard, digest, cutoff, life, Instant::now());
+            self.replica.keep(shard, digest, cutoff, Life::whole(life));
         }
         Some(())
     }

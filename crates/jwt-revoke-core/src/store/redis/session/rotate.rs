@@ -1,10 +1,10 @@
 //! Exchanging a refresh token, or saying what that would do.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use crate::{
     clock::millis,
-    revocation::{Cutoffs, Shard},
+    revocation::Shard,
     session::{Outcome, ReuseScope},
     store::{
         Rotating, StoreError,
@@ -39,11 +39,7 @@ impl Inner {
             return Ok(Outcome::Refused);
         }
         // Row 2: what this process wrote itself needs nobody's confirmation.
-        let own: Cutoffs = self
-            .memory
-            .find(shard, rotating.covering, Instant::now())
-            .into_iter()
-            .collect();
+        let own = self.replica.find(shard, rotating.covering);
         if own.covering(rotating.born_at).is_some() {
             return Ok(Outcome::Ended);
         }

@@ -1,0 +1,370 @@
+//! A copy of a store's entries in this process, that knows how old it is.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use crate::{
+    clock::millis,
+    revocation::{Cutoff, Cutoffs, Digest, SHARDS, Shard, table::Table},
+};
+
+/// What this process knows of a store: the entries that it wrote itself, and those that a follower
+/// has read in the store's log.
+///
+/// Entries merge by `max`, in any order and as often as they come, so the copy can be behind and
+/// never wrong. How far behind, it knows for each shard: a follower [publishes](Self::publish) the
+/// moment before which everything that the shard held has been applied.
+///
+/// Bounded: beyond its limit it takes nothing more in and says that it is behind; it never drops an
+/// entry that a check needs. Those that only healing could use, because no token lives that they
+/// cover, go first.
+pub(crate) struct Replica {
+    shards: [Copy; SHARDS as usize],
+    entries: AtomicUsize,
+    most: usize,
+    start: Instant,
+}
+
+/// The copy of one shard.
+struct Copy {
+    table: Table<Known>,
+    /// The published moment, on both clocks, in milliseconds; [`NEVER`] while there is none.
+    monotonic: AtomicU64,
+    wall: AtomicU64,
+    /// Whether an entry did not fit.
+    overflowed: AtomicBool,
+}
+
+/// An entry, in 16 bytes.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Milliseconds, or [`FOREVER`].
+    cutoff: u64,
+    /// Seconds since the replica was made: until when the store keeps it.
+    expires: u32,
+    /// The same: until when a token can be alive that it covers.
+    needed: u32,
+}
+
+/// How long an entry lives from now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Life {
+    /// In the store.
+    pub(crate) kept: Duration,
+    /// For checks: until every token that it covers has lapsed. What is kept longer serves to heal the
+    /// store.
+    pub(crate) needed: Duration,
+}
+
+impl Life {
+    /// Of an entry that checks need as long as the store keeps it.
+    pub(crate) fn whole(kept: Duration) -> Self {
+        Self { kept, needed: kept }
+    }
+}
+
+/// A moment on both of a process's clocks. The monotonic one stands still while the host sleeps, and
+/// the other may be set back; what has aged by either has aged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    monotonic: Instant,
+    /// Milliseconds since 1970.
+    wall: u64,
+}
+
+impl Moment {
+    pub(crate) fn now() -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self {
+            monotonic: Instant::now(),
+            wall: wall.map_or(0, millis),
+        }
+    }
+}
+
+impl Replica {
+    /// An empty one, for at most `most` entries, not fresh in any shard.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Copy {
+                table: Table::new(),
+                monotonic: AtomicU64::new(NEVER),
+                wall: AtomicU64::new(NEVER),
+                overflowed: AtomicBool::new(false),
+            }),
+            entries: AtomicUsize::new(0),
+            most,
+            start: Instant::now(),
+        }
+    }
+
+    /// Takes in an entry that `shard` holds. Merges with what is known.
+    pub(crate) fn keep(&self, shard: Shard, digest: Digest, cutoff: Cutoff, life: Life) {
+        let copy = self.copy(shard);
+        let now = self.start.elapsed();
+        let (expires, needed) = (second(now + life.kept), second(now + life.needed));
+        let cutoff = match cutoff {
+            Cutoff::At(instant) => instant.as_millis(),
+            Cutoff::Forever => FOREVER,
+        };
+        let full = self.entries.load(Ordering::Relaxed) >= self.most;
+        if full && copy.table.get(&digest).is_none() {
+            copy.overflowed.store(true, Ordering::Release);
+            self.lose(shard);
+            return;
+        }
+        copy.table.update(digest, |known| {
+            let Some(known) = known else {
+                self.entries.fetch_add(1, Ordering::Relaxed);
+                return Known {
+                    cutoff,
+                    expires,
+                    needed,
+                };
+            };
+            Known {
+                cutoff: known.cutoff.max(cutoff),
+                expires: known.expires.max(expires),
+                needed: known.needed.max(needed),
+            }
+        });
+    }
+
+    /// The cutoffs known for `digests` in `shard`. Allocates nothing.
+    pub(crate) fn find(&self, shard: Shard, digests: &[Digest]) -> Cutoffs {
+        let mut found = Cutoffs::NONE;
+        // What has expired and was not purged yet covers no token that is alive.
+        self.copy(shard).table.find(digests, |index, known| {
+            found.insert(index, cutoff_of(known.cutoff));
+        });
+        found
+    }
+
+    /// How long an entry still lives in the store, if it is known.
+    pub(crate) fn life(&self, shard: Shard, digest: &Digest) -> Option<Duration> {
+        let known = self.copy(shard).table.get(digest)?;
+        Some(self.left(known.expires))
+    }
+
+    /// Everything known of `shard`, with its remaining life in the store.
+    pub(crate) fn of_shard(&self, shard: Shard) -> Vec<(Digest, Cutoff, Duration)> {
+        let now = self.now();
+        let known = self
+            .copy(shard)
+            .table
+            .select(usize::MAX, |known| known.expires > now);
+        let known = known.into_iter();
+        known
+            .map(|(digest, known)| (digest, cutoff_of(known.cutoff), self.left(known.expires)))
+            .collect()
+    }
+
+    /// Everything that `shard` held at `moment` has been taken in.
+    pub(crate) fn publish(&self, shard: Shard, moment: Moment) {
+        let copy = self.copy(shard);
+        if copy.overflowed.load(Ordering::Acquire) {
+            return;
+        }
+        let since_start = moment.monotonic.saturating_duration_since(self.start);
+        // A reader that sees one of both takes the older: it never thinks itself fresher.
+        copy.wall.store(moment.wall, Ordering::Release);
+        copy.monotonic.store(millis(since_start), Ordering::Release);
+    }
+
+    /// The copy of `shard` may lack entries, whatever was published.
+    pub(crate) fn lose(&self, shard: Shard) {
+        self.copy(shard).monotonic.store(NEVER, Ordering::Release);
+    }
+
+    /// How old the copy of `shard` is, by the clock that has moved more; `None` if it may lack entries
+    /// of any age.
+    pub(crate) fn age(&self, shard: Shard, now: Moment) -> Option<Duration> {
+        let copy = self.copy(shard);
+        let monotonic = copy.monotonic.load(Ordering::Acquire);
+        let wall = copy.wall.load(Ordering::Acquire);
+        if monotonic == NEVER || wall == NEVER {
+            return None;
+        }
+        let since_start = millis(now.monotonic.saturating_duration_since(self.start));
+        let by_monotonic = since_start.saturating_sub(monotonic);
+        Some(Duration::from_millis(
+            by_monotonic.max(now.wall.saturating_sub(wall)),
+        ))
+    }
+
+    /// Forgets what has expired; and, where more than half of the room is taken, what no check needs.
+    /// Returns how much. A shard that overflowed may be read anew when there is room again.
+    pub(crate) fn purge(&self) -> usize {
+        let now = self.now();
+        let crowded = self.len() > self.most / 2;
+        let unwanted =
+            move |known: &Known| known.expires <= now || (crowded && known.needed <= now);
+        let mut forgotten = 0;
+        for copy in &self.shards {
+            let before = copy.table.len();
+            let due = copy.table.select(usize::MAX, unwanted);
+            let digests: Vec<_> = due.into_iter().map(|(digest, _)| digest).collect();
+            copy.table.remove(&digests, unwanted);
+            forgotten += before.saturating_sub(copy.table.len());
+        }
+        let entries = self.shards.iter().map(|copy| copy.table.len()).sum();
+        self.entries.store(entries, Ordering::Relaxed);
+        forgotten
+    }
+
+    /// Whether `shard` overflowed and there is room now; it is then as if it had not, and must be read
+    /// from its beginning.
+    pub(crate) fn retry(&self, shard: Shard) -> bool {
+        let room = self.len() < self.most - self.most / 8;
+        room && self.copy(shard).overflowed.swap(false, Ordering::AcqRel)
+    }
+
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    fn copy(&self, shard: Shard) -> &Copy {
+        &self.shards[usize::from(shard.number())]
+    }
+
+    /// The current second. Rounded down, as lives are rounded up.
+    fn now(&self) -> u32 {
+        u32::try_from(self.start.elapsed().as_secs()).unwrap_or(u32::MAX)
+    }
+
+    fn left(&self, expires: u32) -> Duration {
+        Duration::from_secs(expires.into()).saturating_sub(self.start.elapsed())
+    }
+}
+
+fn second(since_start: Duration) -> u32 {
+    let up = since_start.saturating_add(Duration::from_nanos(999_999_999));
+    u32::try_from(up.as_secs()).unwrap_or(u32::MAX)
+}
+
+fn cutoff_of(millis: u64) -> Cutoff {
+    match millis {
+        FOREVER => Cutoff::Forever,
+        millis => Cutoff::At(crate::clock::Timestamp::from_millis(millis)),
+    }
+}
+
+/// No instant: a cutoff at it could not be told from "for ever", which errs on the safe side.
+const FOREVER: u64 = u64::MAX;
+
+const NEVER: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::Timestamp, revocation::Dimension};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn digest(value: u32) -> Digest {
+        Digest::of(&Dimension::Jti, "iss", &value.to_be_bytes())
+    }
+
+    fn shard(number: u8) -> Shard {
+        Shard::new(number).unwrap()
+    }
+
+    fn at(millis: u64) -> Cutoff {
+        Cutoff::At(Timestamp::from_millis(millis))
+    }
+
+    /// The replica as it will be once `later` has passed.
+    fn aged(mut replica: Replica, later: Duration) -> Replica {
+        replica.start = replica.start.checked_sub(later).unwrap();
+        replica
+    }
+
+    fn highest(replica: &Replica, at: u8, value: u32) -> Option<Cutoff> {
+        replica.find(shard(at), &[digest(value)]).highest()
+    }
+
+    #[test]
+    fn r4_a_later_lower_cutoff_does_not_replace_a_higher_one() {
+        let replica = Replica::new(8);
+        replica.keep(shard(1), digest(1), at(9), Life::whole(MINUTE));
+        replica.keep(shard(1), digest(1), at(5), Life::whole(MINUTE / 2));
+        assert_eq!(highest(&replica, 1, 1), Some(at(9)));
+        assert_eq!(highest(&replica, 2, 1), None);
+        let replica = aged(replica, MINUTE * 3 / 4);
+        assert_eq!(replica.purge(), 0);
+        assert_eq!(highest(&replica, 1, 1), Some(at(9)));
+        let replica = aged(replica, MINUTE);
+        assert_eq!(replica.purge(), 1);
+        assert_eq!(highest(&replica, 1, 1), None);
+    }
+
+    #[test]
+    fn r10_a_full_replica_forgets_nothing_and_says_that_it_is_behind() {
+        let replica = Replica::new(2);
+        let moment = Moment::now();
+        replica.publish(shard(0), moment);
+        for value in 1..=2 {
+            replica.keep(shard(0), digest(value), at(1), Life::whole(MINUTE));
+        }
+        assert!(replica.age(shard(0), Moment::now()).is_some());
+        replica.keep(shard(0), digest(3), at(1), Life::whole(MINUTE));
+        assert_eq!(replica.age(shard(0), Moment::now()), None);
+        replica.publish(shard(0), Moment::now());
+        assert_eq!(replica.age(shard(0), Moment::now()), None);
+        assert!(highest(&replica, 0, 1).is_some() && highest(&replica, 0, 2).is_some());
+        // Room again: it is read from its beginning, and then as fresh as any.
+        assert!(!replica.retry(shard(0)));
+        let replica = aged(replica, MINUTE * 2);
+        replica.purge();
+        assert!(replica.retry(shard(0)) && !replica.retry(shard(0)));
+        replica.publish(shard(0), Moment::now());
+        assert!(replica.age(shard(0), Moment::now()).is_some());
+    }
+
+    #[test]
+    fn a_full_replica_still_raises_what_it_knows() {
+        let replica = Replica::new(1);
+        replica.keep(shard(0), digest(1), at(1), Life::whole(MINUTE));
+        replica.keep(shard(0), digest(1), Cutoff::Forever, Life::whole(MINUTE));
+        assert_eq!(highest(&replica, 0, 1), Some(Cutoff::Forever));
+    }
+
+    #[test]
+    fn what_no_check_needs_goes_when_it_is_crowded_and_only_then() {
+        let life = Life {
+            kept: 10 * MINUTE,
+            needed: MINUTE,
+        };
+        for (most, left) in [(8, 1), (1, 0)] {
+            let replica = Replica::new(most);
+            replica.keep(shard(0), digest(1), at(1), life);
+            let replica = aged(replica, MINUTE + Duration::from_secs(2));
+            replica.purge();
+            assert_eq!(replica.len(), left, "room for {most}");
+            assert_eq!(replica.of_shard(shard(0)).len(), left);
+        }
+    }
+
+    #[test]
+    fn r12_it_ages_by_the_clock_that_moved_more() {
+        let replica = Replica::new(8);
+        assert_eq!(replica.age(shard(0), Moment::now()), None);
+        let moment = Moment::now();
+        replica.publish(shard(0), moment);
+        let set_back = Moment {
+            monotonic: moment.monotonic + MINUTE,
+            wall: moment.wall - 5_000,
+        };
+        assert_eq!(replica.age(shard(0), set_back), Some(MINUTE));
+        let slept = Moment {
+            monotonic: moment.monotonic,
+            wall: moment.wall + 5_000,
+        };
+        assert_eq!(replica.age(shard(0), slept), Some(Duration::from_secs(5)));
+        replica.lose(shard(0));
+        assert_eq!(replica.age(shard(0), moment), None);
+    }
+}

@@ -7,7 +7,7 @@ use crate::{
     clock::Timestamp,
     defaults,
     guard::{Access, Guard, Target},
-    revocation::{ClaimName, Dimension, Placement, Shard},
+    revocation::{ClaimName, Dimension, Horizon, Placement, Shard},
     store::{Reach, Revocation, StoreError},
     token::{SessionId, Subject},
     verify::BornAt,
@@ -115,7 +115,8 @@ impl Guard {
             _ => Placement::Wide,
         };
         let reach = self.reach(&dimension, target);
-        Ok(Revocation::new(dimension, issuer, value, placement, reach))
+        let revocation = Revocation::new(dimension, issuer, value, placement, reach);
+        Ok(self.lasting(revocation))
     }
 
     fn jti_of(&self, access: &Access) -> Result<Revocation, RevokeError> {
@@ -129,6 +130,15 @@ impl Guard {
         // tokens of both kinds.
         if access.subject().is_none() || !self.verifier().requires_subject() {
             revocation.placement = Placement::Wide;
+        }
+        self.lasting(revocation)
+    }
+
+    /// Another issuer does not know that its session was ended here, and goes on issuing tokens.
+    fn lasting(&self, mut revocation: Revocation) -> Revocation {
+        let session = revocation.audit.dimension == Dimension::Session;
+        if session && self.verifier().born_at() != BornAt::Ids {
+            revocation.horizon = Horizon::Lasting;
         }
         revocation
     }

@@ -69,7 +69,7 @@ impl Horizons {
     pub fn length(&self, horizon: Horizon) -> Duration {
         match horizon {
             Horizon::Access => self.access,
-            Horizon::Session => self.session,
+            Horizon::Session | Horizon::Lasting => self.session,
         }
     }
 
@@ -94,8 +94,12 @@ impl Horizons {
 pub enum Horizon {
     /// The entry concerns one token: `jti`.
     Access,
-    /// The entry concerns whatever a session may still bring forth.
+    /// The entry concerns whatever a session may still bring forth. Whoever issues the tokens stops with
+    /// the revocation, so copies of the entry may be forgotten once the last access token has lapsed.
     Session,
+    /// As long, and tokens that it covers may be issued all the time: those of another issuer's session,
+    /// or signed with a key that leaked.
+    Lasting,
 }
 
 fn round_up(length: Duration) -> Duration {

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     clock::millis,
+    defaults,
     revocation::{Cutoff, Cutoffs, Digest, SHARDS, Shard, table::Table},
 };
 
@@ -25,6 +26,8 @@ pub(crate) struct Replica {
     entries: AtomicUsize,
     most: usize,
     start: Instant,
+    /// The shortest staleness that was asked for, in milliseconds.
+    wanted: AtomicU64,
 }
 
 /// The copy of one shard.
@@ -59,6 +62,12 @@ pub(crate) struct Life {
 }
 
 impl Life {
+    /// Whether checks need it as long as the store keeps it.
+    pub(crate) fn is_lasting(self) -> bool {
+        self.needed >= self.kept
+    }
+
+    #[cfg(test)]
     /// Of an entry that checks need as long as the store keeps it.
     pub(crate) fn whole(kept: Duration) -> Self {
         Self { kept, needed: kept }
@@ -97,7 +106,27 @@ impl Replica {
             entries: AtomicUsize::new(0),
             most,
             start: Instant::now(),
+            wanted: AtomicU64::new(millis(defaults::MAX_STALENESS)),
         }
+    }
+
+    /// Takes note that checks ask for a copy that is no older than this.
+    pub(crate) fn want(&self, max_staleness: Duration) {
+        let wanted = millis(max_staleness.max(defaults::SHORTEST_STALENESS));
+        if wanted < self.wanted.load(Ordering::Relaxed) {
+            self.wanted.fetch_min(wanted, Ordering::Relaxed);
+        }
+    }
+
+    /// The shortest staleness that was asked for.
+    pub(crate) fn wanted(&self) -> Duration {
+        Duration::from_millis(self.wanted.load(Ordering::Relaxed))
+    }
+
+    /// How often to publish, so that the copy is as fresh as is asked for although an answer of the store
+    /// takes a while.
+    pub(crate) fn interval(&self) -> Duration {
+        self.wanted() / 4
     }
 
     /// Takes in an entry that `shard` holds. Merges with what is known.
@@ -148,8 +177,8 @@ impl Replica {
         Some(self.left(known.expires))
     }
 
-    /// Everything known of `shard`, with its remaining life in the store.
-    pub(crate) fn of_shard(&self, shard: Shard) -> Vec<(Digest, Cutoff, Duration)> {
+    /// Everything known of `shard` that the store still keeps, with its remaining life.
+    pub(crate) fn of_shard(&self, shard: Shard) -> Vec<(Digest, Cutoff, Life)> {
         let now = self.now();
         let known = self
             .copy(shard)
@@ -157,7 +186,13 @@ impl Replica {
             .select(usize::MAX, |known| known.expires > now);
         let known = known.into_iter();
         known
-            .map(|(digest, known)| (digest, cutoff_of(known.cutoff), self.left(known.expires)))
+            .map(|(digest, known)| {
+                let life = Life {
+                    kept: self.left(known.expires),
+                    needed: self.left(known.needed),
+                };
+                (digest, cutoff_of(known.cutoff), life)
+            })
             .collect()
     }
 
@@ -194,23 +229,18 @@ impl Replica {
         ))
     }
 
-    /// Forgets what has expired; and, where more than half of the room is taken, what no check needs.
-    /// Returns how much. A shard that overflowed may be read anew when there is room again.
-    pub(crate) fn purge(&self) -> usize {
+    /// Forgets what has expired in `shard`; and, where more than half of the room is taken, what no
+    /// check needs. Returns how much. Checks go on meanwhile.
+    pub(crate) fn purge(&self, shard: Shard) -> usize {
         let now = self.now();
         let crowded = self.len() > self.most / 2;
         let unwanted =
             move |known: &Known| known.expires <= now || (crowded && known.needed <= now);
-        let mut forgotten = 0;
-        for copy in &self.shards {
-            let before = copy.table.len();
-            let due = copy.table.select(usize::MAX, unwanted);
-            let digests: Vec<_> = due.into_iter().map(|(digest, _)| digest).collect();
-            copy.table.remove(&digests, unwanted);
-            forgotten += before.saturating_sub(copy.table.len());
-        }
-        let entries = self.shards.iter().map(|copy| copy.table.len()).sum();
-        self.entries.store(entries, Ordering::Relaxed);
+        let table = &self.copy(shard).table;
+        let due = table.select(usize::MAX, unwanted);
+        let digests: Vec<_> = due.into_iter().map(|(digest, _)| digest).collect();
+        let forgotten = table.remove(&digests, unwanted);
+        self.entries.fetch_sub(forgotten, Ordering::Relaxed);
         forgotten
     }
 
@@ -282,6 +312,10 @@ mod tests {
         replica
     }
 
+    fn purge_all(replica: &Replica) -> usize {
+        Shard::all().map(|shard| replica.purge(shard)).sum()
+    }
+
     fn highest(replica: &Replica, at: u8, value: u32) -> Option<Cutoff> {
         replica.find(shard(at), &[digest(value)]).highest()
     }
@@ -294,10 +328,10 @@ mod tests {
         assert_eq!(highest(&replica, 1, 1), Some(at(9)));
         assert_eq!(highest(&replica, 2, 1), None);
         let replica = aged(replica, MINUTE * 3 / 4);
-        assert_eq!(replica.purge(), 0);
+        assert_eq!(purge_all(&replica), 0);
         assert_eq!(highest(&replica, 1, 1), Some(at(9)));
         let replica = aged(replica, MINUTE);
-        assert_eq!(replica.purge(), 1);
+        assert_eq!(purge_all(&replica), 1);
         assert_eq!(highest(&replica, 1, 1), None);
     }
 
@@ -318,7 +352,7 @@ mod tests {
         // Room again: it is read from its beginning, and then as fresh as any.
         assert!(!replica.retry(shard(0)));
         let replica = aged(replica, MINUTE * 2);
-        replica.purge();
+        purge_all(&replica);
         assert!(replica.retry(shard(0)) && !replica.retry(shard(0)));
         replica.publish(shard(0), Moment::now());
         assert!(replica.age(shard(0), Moment::now()).is_some());
@@ -342,7 +376,7 @@ mod tests {
             let replica = Replica::new(most);
             replica.keep(shard(0), digest(1), at(1), life);
             let replica = aged(replica, MINUTE + Duration::from_secs(2));
-            replica.purge();
+            purge_all(&replica);
             assert_eq!(replica.len(), left, "room for {most}");
             assert_eq!(replica.of_shard(shard(0)).len(), left);
         }

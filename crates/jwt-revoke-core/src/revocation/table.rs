@@ -47,14 +47,16 @@ impl<E: Copy> Table<E> {
         part.insert(digest, entry);
     }
 
-    /// Removes those of `digests` whose entry is `unwanted` still, a slice at a time.
-    pub(crate) fn remove(&self, digests: &[Digest], unwanted: impl Fn(&E) -> bool) {
+    /// Removes those of `digests` whose entry is `unwanted` still, a slice at a time. Returns how many.
+    pub(crate) fn remove(&self, digests: &[Digest], unwanted: impl Fn(&E) -> bool) -> usize {
+        let mut removed = 0;
         for slice in digests.chunks(SLICE) {
             let mut parts = self.write();
             for digest in slice {
                 let part = &mut parts[part_of(digest)];
                 if part.get(digest).is_some_and(&unwanted) {
                     part.remove(digest);
+                    removed += 1;
                 }
                 // Memory follows what is alive, not what once was.
                 if part.len() < part.capacity() / 8 {
@@ -63,6 +65,7 @@ impl<E: Copy> Table<E> {
                 }
             }
         }
+        removed
     }
 
     /// At most `limit` of the entries that are `wanted`. Other readers go on reading, and writers get

@@ -301,10 +301,10 @@ impl Revocation {
         placement: Placement,
         reach: Reach,
     ) -> Self {
-        let horizon = if dimension == Dimension::Jti {
-            Horizon::Access
-        } else {
-            Horizon::Session
+        let horizon = match dimension {
+            Dimension::Jti => Horizon::Access,
+            Dimension::Key => Horizon::Lasting,
+            _ => Horizon::Session,
         };
         Self {
             digest: Digest::of(&dimension, issuer, value.as_bytes()),

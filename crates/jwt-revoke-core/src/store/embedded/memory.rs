@@ -34,8 +34,8 @@ impl Denylist {
 
     pub(super) fn remove(&self, digests: &[Digest]) {
         for digest in digests {
-            let digests = std::slice::from_ref(digest);
-            self.table(digest).remove(digests, |_| true);
+            self.table(digest)
+                .remove(std::slice::from_ref(digest), |_| true);
         }
     }
 

@@ -14,10 +14,10 @@ use std::{
 use fred::{
     clients::Client,
     error::{Error, ErrorKind},
-    interfaces::{ClientLike as _, EventInterface as _},
+    interfaces::{ClientLike as _, ClusterInterface as _, EventInterface as _},
     types::{
-        Builder, ClusterHash, CustomCommand, Value,
-        config::{Config, Options, ReconnectPolicy, TcpConfig, UnresponsiveConfig},
+        Builder, ClusterHash, CustomCommand, Key, Value,
+        config::{Config, Options, ReconnectPolicy, Server, TcpConfig, UnresponsiveConfig},
     },
 };
 use tokio::{
@@ -120,6 +120,12 @@ impl Link {
         }
     }
 
+    /// The primary that has `slot`, as far as this client of a Cluster knows.
+    pub(super) fn server_of(&self, slot: u16) -> Option<Server> {
+        let routing = self.client.cached_cluster_state()?;
+        routing.get_server(slot).cloned()
+    }
+
     /// How many connections were made so far: when it rises, it may be to another server.
     pub(super) fn connects(&self) -> u64 {
         self.connects.load(Ordering::Acquire)
@@ -168,7 +174,8 @@ impl Link {
         }
     }
 
-    async fn send_within(
+    /// Sends a command to the primary of `slot`, within `bound`.
+    pub(super) async fn send_within(
         &self,
         slot: u16,
         command: &'static str,
@@ -307,6 +314,14 @@ impl From<Value> for Reply {
             Value::String(text) => Self::Text(text.as_bytes().to_vec()),
             Value::Bytes(bytes) => Self::Text(bytes.to_vec()),
             Value::Array(list) => Self::List(list.into_iter().map(Self::from).collect()),
+            // What is a list of pairs by the second version of the protocol is a map by the third.
+            Value::Map(map) => {
+                let pairs = map.inner().into_iter();
+                let pair = |(key, value): (Key, Value)| {
+                    Self::List(vec![Self::Text(key.as_bytes().to_vec()), value.into()])
+                };
+                Self::List(pairs.map(pair).collect())
+            }
             _ => Self::Other,
         }
     }

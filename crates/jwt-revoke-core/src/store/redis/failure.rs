@@ -44,6 +44,11 @@ impl Failure {
         matches!(self, Self::Refused(words) if code(words) == "NOSCRIPT")
     }
 
+    /// Whether a primary has no room for more, in memory or on its disk.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self, Self::Refused(words) if matches!(code(words), "OOM" | "MISCONF"))
+    }
+
     /// Whether the server is a replica, so that the client holds on to a primary that was demoted.
     pub(super) fn is_read_only(&self) -> bool {
         matches!(self, Self::Refused(words) if code(words) == "READONLY")

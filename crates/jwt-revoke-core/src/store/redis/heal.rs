@@ -1,6 +1,7 @@
 //! Putting back what a shard has lost.
 
 use std::{
+    collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -8,15 +9,25 @@ use std::{
     time::Duration,
 };
 
+use fred::types::Value;
 use futures::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     clock::millis,
-    revocation::{Cutoff, Digest, Horizons, SHARDS, Shard},
+    revocation::{Cutoff, Digest, Horizons, Life, SHARDS, Shard},
     store::{
         StoreError,
-        redis::{Inner, keys::LAYOUT, revoke::fallback_horizons, scripts::HEAL, shard::Probe},
+        redis::{
+            Inner,
+            client::Reply,
+            failure::{Failure, Purpose},
+            keys::{LAYOUT, shard_slot},
+            log,
+            revoke::fallback_horizons,
+            scripts::HEAL,
+            shard::Probe,
+        },
     },
 };
 
@@ -30,6 +41,8 @@ pub(super) struct Healing {
     required: Mutex<Option<Horizons>>,
     /// How many connections there had been when everything was put back last.
     connects: AtomicU64,
+    /// What this process wrote lately, in order.
+    recent: Mutex<VecDeque<(Instant, Shard, Digest)>>,
 }
 
 impl Healing {
@@ -42,6 +55,22 @@ impl Healing {
     pub(super) fn require(&self, horizons: Horizons) {
         let mut required = self.required.lock().unwrap_or_else(PoisonError::into_inner);
         *required = Some(required.map_or(horizons, |held| held.max(horizons)));
+    }
+
+    fn wrote(&self, shard: Shard, digest: Digest) {
+        let now = Instant::now();
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        while recent.len() >= RECENT || recent.front().is_some_and(|(at, ..)| *at + LATELY < now) {
+            recent.pop_front();
+        }
+        recent.push_back((now, shard, digest));
+    }
+
+    /// What this process wrote lately to `shard`.
+    fn recent(&self, shard: Shard) -> HashSet<Digest> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_shard = recent.iter().filter(|(_, at, _)| *at == shard);
+        of_shard.map(|(_, _, digest)| *digest).collect()
     }
 
     fn is_healed(&self, shard: Shard, epoch: &[u8]) -> bool {
@@ -118,17 +147,41 @@ impl Inner {
         false
     }
 
+    /// Takes in an entry that this process wrote and the store acknowledged.
+    pub(super) fn keep_own(
+        &self,
+        shard: Shard,
+        digest: Digest,
+        cutoff: Cutoff,
+        kept: Duration,
+        lasting: bool,
+    ) {
+        let horizons = self.healing.required().unwrap_or_else(fallback_horizons);
+        let needed = if lasting {
+            kept
+        } else {
+            kept.min(horizons.access)
+        };
+        self.replica
+            .keep(shard, digest, cutoff, Life { kept, needed });
+        self.healing.wrote(shard, digest);
+    }
+
     /// Looks after all shards: gives an epoch to those without, and puts back what they lack.
     ///
     /// After a failover the epoch is the same, and the last writes may be missing. It cannot happen
-    /// without a new connection, so then everything is put back too; what is there is left alone.
+    /// without a new connection, so then this process puts back what it wrote lately. What it only read
+    /// is missed by the follower, whose log ends too early or has a gap.
     pub(super) async fn heal_all(self: &Arc<Self>) -> Result<(), StoreError> {
         let connects = self.writes.connects();
         let moved = self.healing.connects.load(Ordering::Acquire) != connects;
         let healing = Shard::all().map(|shard| async move {
             self.heal(shard).await?;
             if moved {
-                self.put_back_all(shard).await?;
+                let recent = self.healing.recent(shard);
+                let mut entries = self.replica.of_shard(shard);
+                entries.retain(|(digest, ..)| recent.contains(digest));
+                self.put_back_all(shard, &entries).await?;
             }
             Ok(())
         });
@@ -147,11 +200,11 @@ impl Inner {
         if self.healing.is_healed(shard, &state.epoch) {
             return Ok(());
         }
-        let entries = self.put_back_all(shard).await?;
+        let entries = self.put_back_missing(shard).await?;
         if entries > 0 {
             tracing::warn!(
                 store = %self.name, %shard, entries,
-                "a shard had lost entries; put back what this process wrote"
+                "a shard had lost entries; put back what this process remembers"
             );
         } else if state.created {
             tracing::debug!(store = %self.name, %shard, "made a shard: it is new, or lost its data");
@@ -160,9 +213,92 @@ impl Inner {
         Ok(())
     }
 
+    /// Puts back what a shard lacks, in the background: its log has a gap, or ends too early.
+    pub(super) fn mend(self: &Arc<Self>, shard: Shard) {
+        let inner = Arc::clone(self);
+        tokio::spawn(async move {
+            while !inner.healing.begin(shard) {
+                sleep(PAUSE).await;
+            }
+            let turn = Turn { inner, shard };
+            match turn.inner.put_back_missing(shard).await {
+                Ok(0) => {}
+                Ok(entries) => tracing::warn!(
+                    store = %turn.inner.name, %shard, entries,
+                    "a shard had lost entries; put back what this process remembers"
+                ),
+                Err(error) => {
+                    tracing::debug!(%error, %shard, "a shard could not be mended yet");
+                }
+            }
+        });
+    }
+
+    /// Puts back what this process remembers and the shard's log does not tell. Of a fleet one process
+    /// begins, and the others add what it did not know.
+    async fn put_back_missing(&self, shard: Shard) -> Result<usize, StoreError> {
+        let mut entries = self.replica.of_shard(shard);
+        if entries.len() > FEW {
+            self.await_turn(shard).await?;
+            let logged = self.logged(shard).await?;
+            entries.retain(|(digest, cutoff, _)| {
+                logged.get(digest).is_none_or(|logged| logged < cutoff)
+            });
+        }
+        self.put_back_all(shard, &entries).await
+    }
+
+    /// Waits until nobody else puts back entries of `shard`, no longer than the shard heals.
+    async fn await_turn(&self, shard: Shard) -> Result<(), StoreError> {
+        let until = Instant::now() + self.settings.healing;
+        loop {
+            let turn = millis(self.settings.healing).max(1).to_string();
+            let key = self.keys.healer(shard);
+            let words = [key.as_str(), "1", "NX", "PX", turn.as_str()];
+            let args = words.map(Value::from).to_vec();
+            let answer = self.writes.send(shard_slot(shard), "SET", args).await;
+            let answer =
+                answer.map_err(|failure| failure.into_error(&self.name, Purpose::Write))?;
+            if answer != Reply::Nil || Instant::now() >= until {
+                return Ok(());
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// The cutoffs that the log of `shard` tells.
+    async fn logged(&self, shard: Shard) -> Result<HashMap<Digest, Cutoff>, StoreError> {
+        let mut logged = HashMap::new();
+        let mut from = "0-0".to_owned();
+        loop {
+            let keys = [self.keys.log(shard)];
+            let words = ["COUNT", "1000", "STREAMS", keys[0].as_str(), from.as_str()];
+            let args = words.map(Value::from).to_vec();
+            let answer = self.writes.send(shard_slot(shard), "XREAD", args).await;
+            let entries = answer
+                .and_then(|reply| {
+                    log::read(reply, &keys).ok_or_else(|| Failure::odd("XREAD answered otherwise"))
+                })
+                .map_err(|failure| failure.into_error(&self.name, Purpose::Read))?;
+            let Some((_, entries)) = entries.into_iter().next() else {
+                return Ok(logged);
+            };
+            for entry in entries {
+                if let Some((digest, cutoff)) = entry.subject() {
+                    let held = logged.entry(digest).or_insert(cutoff);
+                    *held = cutoff.max(*held);
+                }
+                from = entry.id;
+            }
+        }
+    }
+
     /// Returns how many there were.
-    async fn put_back_all(&self, shard: Shard) -> Result<usize, StoreError> {
-        let entries = self.replica.of_shard(shard);
+    async fn put_back_all(
+        &self,
+        shard: Shard,
+        entries: &[(Digest, Cutoff, Life)],
+    ) -> Result<usize, StoreError> {
         for chunk in entries.chunks(CHUNK) {
             self.put_back(shard, chunk).await?;
             sleep(BREATH).await;
@@ -173,7 +309,7 @@ impl Inner {
     async fn put_back(
         &self,
         shard: Shard,
-        entries: &[(Digest, Cutoff, Duration)],
+        entries: &[(Digest, Cutoff, Life)],
     ) -> Result<(), StoreError> {
         let fallback = fallback_horizons();
         let mut keys = self.keys.of_script(shard);
@@ -189,7 +325,8 @@ impl Inner {
                 Cutoff::At(instant) => instant.as_millis().to_string(),
                 Cutoff::Forever => "*".to_owned(),
             });
-            args.push(millis(*life).to_string());
+            args.push(millis(life.kept).to_string());
+            args.push(u8::from(life.is_lasting()).to_string());
         }
         self.write(shard, &HEAL, keys, args, self.deadline())
             .await
@@ -201,6 +338,14 @@ impl Inner {
 /// clients must not notice.
 const CHUNK: usize = 256;
 const BREATH: Duration = Duration::from_millis(5);
+
+/// How many entries are put back without looking what is there.
+const FEW: usize = 1_024;
+
+/// For how long, and how many at most, a process remembers which entries it wrote itself: what a
+/// failover loses was written a moment before.
+const LATELY: Duration = Duration::from_secs(5 * 60);
+const RECENT: usize = 100_000;
 
 /// How long after the start of one attempt to heal a shard the next may start.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -53,6 +53,16 @@ impl Keys {
         self.named(shard, "log")
     }
 
+    /// Of what changed, the entries that tokens need longer than the log is kept.
+    pub(super) fn lasting(&self, shard: Shard) -> String {
+        self.named(shard, "lasting")
+    }
+
+    /// Held by whoever puts back what a shard lost.
+    pub(super) fn healer(&self, shard: Shard) -> String {
+        self.named(shard, "healer")
+    }
+
     /// What changed, for people.
     pub(super) fn audit(&self, shard: Shard) -> String {
         self.named(shard, "audit")

@@ -43,6 +43,7 @@ impl Inner {
         let Consistency::Mirror { max_staleness } = query.consistency else {
             return None;
         };
+        self.replica.want(max_staleness);
         let age = self.replica.age(query.shard, Moment::now())?;
         (age <= max_staleness).then(|| Ok(self.replica.find(query.shard, query.digests)))
     }

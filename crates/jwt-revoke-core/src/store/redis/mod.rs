@@ -14,8 +14,10 @@ mod breaker;
 mod client;
 mod config;
 mod failure;
+mod follow;
 mod heal;
 mod keys;
+mod log;
 mod lookup;
 mod revoke;
 mod scripts;
@@ -28,7 +30,7 @@ mod tls;
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicI64},
     },
 };
@@ -43,6 +45,7 @@ use self::{
     breaker::Breaker,
     client::{Link, LinkOptions},
     config::Settings,
+    follow::FollowerHandle,
     heal::Healing,
     keys::Keys,
     shard::Clocks,
@@ -101,7 +104,9 @@ pub(in crate::store::redis) struct Inner {
     writes: Link,
     breakers: [Breaker; SHARDS as usize],
     started: AtomicBool,
-    replica: Replica,
+    replica: Arc<Replica>,
+    /// Dropped with the store, which ends it.
+    follower: OnceLock<FollowerHandle>,
     healing: Healing,
     clocks: Clocks,
 }
@@ -150,7 +155,7 @@ impl RedisStore {
             };
             Link::start(config.clone(), options).map_err(open)
         };
-        Ok(Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             name: address.name.clone(),
             cluster: address.is_cluster(),
             keys: Keys::new(&settings.prefix),
@@ -160,14 +165,25 @@ impl RedisStore {
             writes: link(settings.write_timeout, 1)?,
             breakers: Default::default(),
             started: AtomicBool::new(false),
-            replica: Replica::new(settings.replica_entries),
+            replica: Arc::new(Replica::new(settings.replica_entries)),
+            follower: OnceLock::new(),
             healing: Healing::default(),
             clocks: Clocks {
                 seen: Default::default(),
                 offset: AtomicI64::new(0),
             },
             settings,
-        })))
+        });
+        if inner.settings.replica_entries > 0 {
+            let follower = follow::start(Arc::downgrade(&inner), config.clone());
+            let follower = follower.map_err(|error| {
+                open(format!(
+                    "the system refused a thread that follows its log: {error}"
+                ))
+            })?;
+            let _ = inner.follower.set(follower);
+        }
+        Ok(Self(inner))
     }
 }
 

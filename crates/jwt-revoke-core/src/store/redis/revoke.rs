@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     clock::{Timestamp, millis},
     defaults,
-    revocation::{Dimension, Horizon, Horizons, Life, Placement, Shard},
+    revocation::{Dimension, Horizon, Horizons, Placement, Shard},
     store::{
         Reach, Revocation, StoreError,
         redis::{
@@ -164,7 +164,8 @@ impl Inner {
                     let cutoff = read_cutoff(&pair[0]).ok().flatten().ok_or_else(odd)?;
                     let life = Duration::from_millis(pair[1].number().ok_or_else(odd)?);
                     let digest = revocation.digest;
-                    self.replica.keep(shard, digest, cutoff, Life::whole(life));
+                    let lasting = revocation.horizon == Horizon::Lasting;
+                    self.keep_own(shard, digest, cutoff, life, lasting);
                 }
                 Ok(self.saw(shard, now))
             }
@@ -235,6 +236,7 @@ fn push_entry(args: &mut Vec<String>, revocation: &Revocation, reach: Written) {
     let horizon = match revocation.horizon {
         Horizon::Access => "access",
         Horizon::Session => "session",
+        Horizon::Lasting => "lasting",
     };
     let audit = &revocation.audit;
     args.extend([

@@ -23,6 +23,7 @@ use crate::{
             client::Reply,
             failure::{Failure, Purpose},
             keys::{LAYOUT, shard_slot},
+            revoke::fallback_horizons,
             scripts::{STATE, Script},
         },
     },
@@ -39,6 +40,9 @@ pub(super) struct ShardState {
     pub(super) now: Timestamp,
     /// How long until the server's clock shows that.
     pub(super) ahead: Duration,
+    /// The last id that its log gave out.
+    pub(super) tip: String,
+    pub(super) horizons: Horizons,
 }
 
 /// Why a shard is asked for its state.
@@ -58,6 +62,42 @@ pub(super) struct Clocks {
     pub(super) offset: AtomicI64,
 }
 
+impl ShardState {
+    /// Reads the answer of `state.lua`; `None` if it is another.
+    pub(super) fn read(answer: &[Reply]) -> Option<Self> {
+        let [
+            word,
+            Reply::Text(epoch),
+            healing,
+            now,
+            ahead,
+            tip,
+            access,
+            session,
+        ] = answer
+        else {
+            return None;
+        };
+        let fallback = fallback_horizons();
+        let horizon = |reply: &Reply, fallback| match reply.number() {
+            Some(millis) if millis > 0 => Duration::from_millis(millis),
+            _ => fallback,
+        };
+        Some(Self {
+            created: word.text() == Some("created"),
+            epoch: epoch.clone(),
+            healing: Duration::from_millis(healing.number()?),
+            now: Timestamp::from_millis(now.number()?),
+            ahead: Duration::from_millis(ahead.number()?),
+            tip: tip.text()?.to_owned(),
+            horizons: Horizons::from_parts(
+                horizon(access, fallback.access),
+                horizon(session, fallback.session),
+            ),
+        })
+    }
+}
+
 impl Inner {
     /// Makes sure that a shard is there, and tells how it is.
     pub(super) async fn state(
@@ -66,6 +106,17 @@ impl Inner {
         probe: Probe,
         deadline: Instant,
     ) -> Result<ShardState, StoreError> {
+        let args = self.state_args(shard, probe)?;
+        let keys = self.keys.of_script(shard);
+        let answer = self.write(shard, &STATE, keys, args, deadline).await?;
+        let state = ShardState::read(&answer).ok_or_else(|| self.odd(&answer))?;
+        // What the server said, not what was seen meanwhile: that it has not promised to keep.
+        self.saw(shard, state.now);
+        Ok(state)
+    }
+
+    /// The arguments of `state.lua`.
+    pub(super) fn state_args(&self, shard: Shard, probe: Probe) -> Result<Vec<String>, StoreError> {
         let required = self.healing.required();
         let access = required.map_or(0, |horizons| millis(horizons.access));
         let session = required.map_or(0, |horizons| millis(horizons.session));
@@ -73,7 +124,7 @@ impl Inner {
             Probe::Look => "look",
             Probe::Write => "write",
         };
-        let args = vec![
+        Ok(vec![
             LAYOUT.to_owned(),
             access.to_string(),
             session.to_string(),
@@ -83,27 +134,7 @@ impl Inner {
             self.clocks.seen[usize::from(shard.number())]
                 .load(Ordering::Relaxed)
                 .to_string(),
-        ];
-        let keys = self.keys.of_script(shard);
-        let answer = self.write(shard, &STATE, keys, args, deadline).await?;
-        let [word, epoch, healing, now, ahead] = answer.as_slice() else {
-            return Err(self.odd(&answer));
-        };
-        let (Reply::Text(epoch), Some(healing), Some(now), Some(ahead)) =
-            (epoch, healing.number(), now.number(), ahead.number())
-        else {
-            return Err(self.odd(&answer));
-        };
-        // What the server said, not what was seen meanwhile: that it has not promised to keep.
-        let now = Timestamp::from_millis(now);
-        self.saw(shard, now);
-        Ok(ShardState {
-            created: word.text() == Some("created"),
-            epoch: epoch.clone(),
-            healing: Duration::from_millis(healing),
-            now,
-            ahead: Duration::from_millis(ahead),
-        })
+        ])
     }
 
     /// The states of all shards, in order.

@@ -2,7 +2,8 @@
 --   ARGV[1]  layout
 --   ARGV[2]  access horizon while none is stated, ms
 --   ARGV[3]  session horizon while none is stated, ms
---   then for each entry, three: digest; cutoff, an instant in ms or "*"; remaining life in ms
+--   then for each entry, four: digest; cutoff, an instant in ms or "*"; remaining life in ms;
+--   "1" if tokens that it covers may be issued as long as it lives, else "0"
 --   returns  {"ok", now} | {"lost"} | {"layout", the layout found}
 --
 -- What comes from a process's memory is bounded on the way in: a cutoff further ahead than any
@@ -17,11 +18,11 @@ if not shard then
 end
 local longest = math.max(shard.access, shard.session) + AHEAD + DRIFT
 for i = 1, #KEYS - FIRST do
-  local at = 3 + (i - 1) * 3
+  local at = 3 + (i - 1) * 4
   local cutoff = ARGV[at + 2] == '*' and '*' or tonumber(ARGV[at + 2])
   local life = math.min(tonumber(ARGV[at + 3]), longest)
   if life > 0 and (cutoff == '*' or cutoff <= shard.now + AHEAD + DRIFT) then
-    raise(shard, KEYS[FIRST + i], ARGV[at + 1], cutoff, life)
+    raise(shard, KEYS[FIRST + i], ARGV[at + 1], cutoff, life, ARGV[at + 4] == '1')
   end
 end
 -- Whoever puts back may have more: until then the shard stays unknown. Last, since the first write

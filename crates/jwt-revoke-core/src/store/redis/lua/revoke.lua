@@ -23,7 +23,8 @@ local entries = {}
 local count = tonumber(ARGV[5])
 for i = 1, count do
   local at = 5 + (i - 1) * 10
-  local cutoff, life = '*', shard[ARGV[at + 4]]
+  local lasting = ARGV[at + 4] == 'lasting'
+  local cutoff, life = '*', lasting and shard.session or shard[ARGV[at + 4]]
   if ARGV[at + 2] ~= '*' then
     cutoff = tonumber(ARGV[at + 3])
     if ARGV[at + 2] == 'now' then
@@ -35,12 +36,13 @@ for i = 1, count do
     -- Tokens may be born until the cutoff, so the entry lives from there.
     life = life + math.max(cutoff - shard.now, 0)
   end
-  entries[i] = { cutoff = cutoff, life = life, at = at }
+  entries[i] = { cutoff = cutoff, life = life, at = at, lasting = lasting }
 end
 answer = { 'ok', shard.now }
 for i, entry in ipairs(entries) do
   local at = entry.at
-  local changed, cutoff, left = raise(shard, KEYS[FIRST + i], ARGV[at + 1], entry.cutoff, entry.life)
+  local changed, cutoff, left = raise(shard, KEYS[FIRST + i], ARGV[at + 1], entry.cutoff,
+    entry.life, entry.lasting)
   if changed then
     redis.call('XADD', AUDIT, 'MAXLEN', '~', ARGV[4], '*', 'cutoff', cutoff, 'dimension', ARGV[at + 5],
       'issuer', ARGV[at + 6], 'value', ARGV[at + 7], 'cause', ARGV[at + 8], 'actor', ARGV[at + 9])

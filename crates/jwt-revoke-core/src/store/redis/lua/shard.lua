@@ -13,6 +13,8 @@
 -- tag and so one slot. Instants are the server's TIME, milliseconds.
 
 local META, EPOCH, HEALING, LOG, AUDIT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+-- Of what the log holds, the entries that tokens need longer than it is kept.
+local LASTING = string.gsub(LOG, 'log$', 'lasting')
 local FIRST = 5 -- what the script is about starts behind this key
 local AHEAD = 5000 -- a cutoff further ahead could never be lowered again
 local DRIFT = 300000 -- how far the clocks of a store's servers may be apart: the margin of horizons
@@ -76,7 +78,8 @@ end
 -- only rise. What changes is logged; a life that is short by less than a minute (and a tenth) is
 -- left alone, since the margin in every horizon is five, so that repetition cannot flood the log.
 -- Returns whether anything changed, the cutoff in force, and its remaining life.
-local function raise(shard, key, digest, cutoff, ttl)
+--   lasting  whether tokens that it covers may be issued as long as it lives
+local function raise(shard, key, digest, cutoff, ttl, lasting)
   local held = redis.call('GET', key)
   local left = held and math.max(redis.call('PTTL', key), 0) or 0
   local higher = not held
@@ -100,7 +103,12 @@ local function raise(shard, key, digest, cutoff, ttl)
   end
   local oldest = whole(math.max(shard.now - shard.access, 0))
   shard.last = redis.call('XADD', LOG, 'MINID', '~', oldest, '*',
-    'digest', digest, 'cutoff', value, 'expiry', whole(shard.now + life), 'prev', shard.last)
+    'digest', digest, 'cutoff', value, 'expiry', whole(shard.now + life), 'prev', shard.last,
+    unpack(lasting and { 'lasting', '1' } or {}))
+  if lasting and life > shard.access then
+    redis.call('XADD', LASTING, 'MINID', '~', whole(math.max(shard.now - shard.session, 0)), '*',
+      'digest', digest, 'cutoff', value, 'expiry', whole(shard.now + life), 'prev', shard.last, 'lasting', '1')
+  end
   return true, value, life
 end
 

@@ -7,7 +7,7 @@
 --   ARGV[6]  "write" to prove that the shard can be written, and keep the instant; or "look"
 --   ARGV[7]  the latest instant that the caller has seen, ms
 --   returns  {"here" | "created", epoch, ms of healing left (0: none), now, ms until the server's
---            clock shows that}
+--            clock shows that, the last id of the log, access and session horizon (0: not stated)}
 --          | {"layout", the layout found}
 --
 -- A new shard and one that lost its data look the same, so both heal: until then others may put
@@ -21,7 +21,8 @@ local epoch = redis.call('GET', EPOCH)
 local word = 'here'
 local marks = redis.call('HMGET', META, 'opened', 'cut', 'told')
 local seen = math.max(tonumber(marks[1] or 0), tonumber(marks[3] or 0), tonumber(ARGV[7]))
-local now = instant(last_id(), seen)
+local tip = last_id()
+local now = instant(tip, seen)
 -- What begins after a cutoff must not be dated in its millisecond.
 local told = math.max(now, tonumber(marks[2] or 0) + 1)
 if not layout or not epoch then
@@ -35,10 +36,14 @@ end
 if ARGV[6] == 'write' then
   redis.call('HSET', META, 'told', whole(told))
 end
+local horizons = {}
 for i, name in ipairs({ 'access', 'session' }) do
   local wanted = tonumber(ARGV[i + 1])
-  if wanted > tonumber(redis.call('HGET', META, name) or 0) then
+  horizons[i] = tonumber(redis.call('HGET', META, name) or 0)
+  if wanted > horizons[i] then
     redis.call('HSET', META, name, ARGV[i + 1])
+    horizons[i] = wanted
   end
 end
-return { word, epoch, math.max(redis.call('PTTL', HEALING), 0), told, math.max(told - instant('0-0', 0), 0) }
+return { word, epoch, math.max(redis.call('PTTL', HEALING), 0), told, math.max(told - instant('0-0', 0), 0),
+  tip, horizons[1], horizons[2] }

@@ -3,7 +3,7 @@
 mod end;
 mod list;
 mod open;
-mod record;
+pub(super) mod record;
 mod rotate;
 
 use std::{sync::Arc, time::Duration};
@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     clock::{Timestamp, millis},
     defaults,
-    revocation::{Cutoff, Cutoffs, Digest, Life, Shard},
+    revocation::{Cutoff, Cutoffs, Digest, Shard},
     store::{
         Index, StoreError, Transition, Transitioned,
         redis::{
@@ -119,7 +119,7 @@ impl Inner {
         };
         let entries: Option<Vec<_>> = written.chunks(3).map(read_entry).collect();
         for (digest, cutoff, life) in entries? {
-            self.replica.keep(shard, digest, cutoff, Life::whole(life));
+            self.keep_own(shard, digest, cutoff, life, false);
         }
         Some(())
     }

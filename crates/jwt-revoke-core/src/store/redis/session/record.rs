@@ -127,7 +127,7 @@ pub(super) fn read_identity(pair: &Reply, refresh: &Reply, access: &Reply) -> Op
 }
 
 /// Reads 32 hexadecimal digits.
-pub(super) fn digest(hex: &str) -> Option<Digest> {
+pub(in crate::store::redis) fn digest(hex: &str) -> Option<Digest> {
     let bits = u128::from_str_radix(hex, 16).ok()?;
     (hex.len() == 32).then(|| Digest::from_bytes(bits.to_be_bytes()))
 }

@@ -1,0 +1,477 @@
+//! Following the log: what fills the copy of the store in this process, and proves how old it is.
+//!
+//! On a thread of its own, so that a busy application does not make the copy stale, and with
+//! connections of its own, because a blocked read blocks its connection. It ends with the store.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Weak, atomic::Ordering},
+    time::Duration,
+};
+
+use fred::types::{
+    Value,
+    config::{Config, ServerConfig},
+};
+use futures::{
+    FutureExt as _,
+    future::{join, join_all},
+};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep, timeout},
+};
+
+use crate::{
+    defaults,
+    revocation::{Moment, Replica, SHARDS, Shard},
+    store::redis::{
+        Inner,
+        client::{Link, LinkOptions, Reply},
+        failure::Failure,
+        keys::{Keys, shard_slot},
+        log::{self, Bounds, Cursor},
+        scripts::STATE,
+        shard::{Probe, ShardState},
+    },
+};
+
+/// Keeps the follower running until it is dropped.
+pub(super) struct FollowerHandle {
+    _open: oneshot::Sender<()>,
+}
+
+/// Starts following `store`, on a thread of its own.
+pub(super) fn start(store: Weak<Inner>, config: Config) -> std::io::Result<FollowerHandle> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (open, closed) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("jwt-revoke-follow".to_owned())
+        .spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = closed => {}
+                    () = follow_all(&store, &config) => {}
+                    () = purge(&store) => {}
+                }
+            });
+        })?;
+    Ok(FollowerHandle { _open: open })
+}
+
+/// Forgets now and then what has expired.
+async fn purge(store: &Weak<Inner>) {
+    loop {
+        for shard in Shard::all() {
+            sleep(defaults::PURGE_INTERVAL / u32::from(SHARDS)).await;
+            let Some(inner) = store.upgrade() else {
+                return;
+            };
+            inner.replica.purge(shard);
+        }
+    }
+}
+
+/// Follows all shards: together where one server has them, each by itself in a Cluster.
+async fn follow_all(store: &Weak<Inner>, config: &Config) {
+    let Some(inner) = store.upgrade() else {
+        return;
+    };
+    let sources: Vec<Vec<Shard>> = if inner.cluster {
+        Shard::all().map(|shard| vec![shard]).collect()
+    } else {
+        vec![Shard::all().collect()]
+    };
+    drop(inner);
+    let sources = sources
+        .into_iter()
+        .map(|shards| supervise(store, config, shards));
+    join_all(sources).await;
+}
+
+/// Follows `shards` again and again until the store is gone, whatever happens.
+async fn supervise(store: &Weak<Inner>, config: &Config, shards: Vec<Shard>) {
+    let mut cursors: Vec<_> = shards.iter().map(|_| Cursor::start()).collect();
+    let mut told = String::new();
+    let mut pause = PAUSE;
+    loop {
+        let Some(inner) = store.upgrade() else {
+            return;
+        };
+        if !inner.started.load(Ordering::Acquire) {
+            drop(inner);
+            sleep(UNTIL_STARTED).await;
+            continue;
+        }
+        let source = Source::new(&inner, config, &shards);
+        drop(inner);
+        let Ok(mut source) = source else {
+            sleep(PAUSE).await;
+            continue;
+        };
+        let begun = Instant::now();
+        let following = AssertUnwindSafe(source.follow(store, &mut cursors)).catch_unwind();
+        let Ok(ended) = following.await else {
+            tracing::error!("the follower of the store's log panicked; it starts anew");
+            // Where it stood is not known any more.
+            cursors = shards.iter().map(|_| Cursor::start()).collect();
+            sleep(PAUSE).await;
+            continue;
+        };
+        match ended {
+            End::Gone => return,
+            End::Failed(failure) => {
+                let reason = format!("{failure:?}");
+                // Said once, not with every attempt.
+                if reason != told {
+                    tracing::debug!(reason, "the store's log cannot be followed just now");
+                    told = reason;
+                }
+            }
+        }
+        if begun.elapsed() > LONGEST_PAUSE {
+            pause = PAUSE;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Shards that are read in one command over one connection.
+struct Source {
+    link: Link,
+    keys: Keys,
+    replica: Arc<Replica>,
+    shards: Vec<Shard>,
+    logs: Vec<String>,
+    slot: u16,
+    /// Of each shard, whether the marks said before the last read that it has its data.
+    calm: Vec<bool>,
+    /// What was found at the last probe, and when.
+    probed: Option<(Instant, Bounds)>,
+    patience: Duration,
+}
+
+/// Why a source is not followed any more.
+enum End {
+    /// The store's last handle has been dropped.
+    Gone,
+    Failed(Failure),
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Source {
+    fn new(inner: &Inner, config: &Config, shards: &[Shard]) -> Result<Self, String> {
+        let slot = shards.first().map_or(0, |shard| shard_slot(*shard));
+        let mut config = config.clone();
+        if inner.cluster {
+            // One connection, to the server that has the slot: a client of the whole Cluster would keep
+            // one to every server.
+            let server = inner
+                .checks
+                .server_of(slot)
+                .ok_or("no server has the slot")?;
+            config.server = ServerConfig::Centralized { server };
+        }
+        let patience = inner.settings.write_timeout.min(LONGEST_PATIENCE);
+        let options = LinkOptions {
+            timeout: patience,
+            connect_timeout: inner.settings.connect_timeout.min(defaults::WRITE_TIMEOUT),
+            attempts: 1,
+        };
+        Ok(Self {
+            link: Link::start(config, options)?,
+            keys: inner.keys.clone(),
+            replica: Arc::clone(&inner.replica),
+            shards: shards.to_vec(),
+            logs: shards.iter().map(|shard| inner.keys.log(*shard)).collect(),
+            slot,
+            calm: vec![false; shards.len()],
+            probed: None,
+            patience,
+        })
+    }
+
+    /// Reads on until something fails. Then the connection is given up: a read that timed out may still
+    /// block it, and where it leads may not be a primary any more.
+    async fn follow(&mut self, store: &Weak<Inner>, cursors: &mut [Cursor]) -> End {
+        let bound = defaults::WRITE_TIMEOUT;
+        match timeout(bound, self.link.connected()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => return failure.into(),
+            Err(_) => return Failure::TimedOut(bound).into(),
+        }
+        loop {
+            let step = match self.step(store, cursors).await {
+                Ok(step) => step,
+                Err(end) => return end,
+            };
+            if step == Step::ReadOn {
+                continue;
+            }
+            // A moment's wait for news. An answer may tell of one log only, so it proves nothing of the
+            // others: the next step asks for all.
+            let wait = self.replica.interval();
+            let news = match self.read(cursors, Some(wait)).await {
+                Ok(news) => news,
+                Err(failure) => return failure.into(),
+            };
+            if let Err(end) = self.take_in(store, cursors, news) {
+                return end;
+            }
+        }
+    }
+
+    /// Probes if it is time, reads what there is, and publishes what that proves.
+    async fn step(&mut self, store: &Weak<Inner>, cursors: &mut [Cursor]) -> Result<Step, End> {
+        let due = Instant::now() - defaults::PROBE_INTERVAL;
+        if self.probed.is_none_or(|(at, _)| at <= due) {
+            self.probe(store, cursors).await?;
+        }
+        for (shard, cursor) in self.shards.iter().zip(&mut *cursors) {
+            // A copy that was given more than it has room for is read anew once there is.
+            if self.replica.retry(*shard) {
+                *cursor = Cursor::start();
+            }
+        }
+        let starting = cursors.iter().any(Cursor::is_at_start);
+        if starting {
+            self.read_lasting().await?;
+        }
+        let sent = Moment::now();
+        // In this order on one connection. The same epoch afterwards: what was read was of it, and all
+        // of it. No healing before: nothing was missing that was put back later.
+        let (news, marks) = join(self.read(cursors, None), self.marks()).await;
+        let (news, marks) = (news?, marks?);
+        let mut full = vec![false; self.shards.len()];
+        for (index, entries) in &news {
+            full[*index] = entries.len() >= PAGE;
+        }
+        let whole = self.take_in(store, cursors, news)?;
+        let inner = store.upgrade().ok_or(End::Gone)?;
+        let mut step = Step::Wait;
+        for (index, shard) in self.shards.iter().enumerate() {
+            let (epoch, healing) = &marks[index];
+            let cursor = &mut cursors[index];
+            // Where data was lost and may not be back, what is not there proves nothing.
+            let calm = inner.notice(*shard, epoch.as_deref()) && !healing;
+            let was_calm = std::mem::replace(&mut self.calm[index], calm);
+            if epoch.as_ref().is_some_and(|epoch| !cursor.is_of(epoch)) {
+                // Another log, though it has the same name.
+                *cursor = Cursor::start();
+                step = Step::ReadOn;
+            } else if full[index] || !whole[index] {
+                step = Step::ReadOn;
+            } else {
+                cursor.drained();
+                if was_calm && calm {
+                    self.replica.publish(*shard, sent);
+                }
+            }
+        }
+        Ok(step)
+    }
+
+    /// Has every shard written to, which only a primary that has its replicas accepts, and compares
+    /// what it says with what was read.
+    async fn probe(&mut self, store: &Weak<Inner>, cursors: &mut [Cursor]) -> Result<(), End> {
+        let inner = store.upgrade().ok_or(End::Gone)?;
+        let states = self.shards.iter().map(|shard| self.state(&inner, *shard));
+        let answers = join_all(states).await;
+        let mut bounds: Option<Bounds> = None;
+        for ((shard, cursor), answer) in self.shards.iter().zip(&mut *cursors).zip(answers) {
+            let answer = answer?;
+            let state = ShardState::read(&answer)
+                .ok_or_else(|| Failure::odd(format!("a script answered {answer:.200?}")))?;
+            inner.saw(*shard, state.now);
+            inner.notice(*shard, Some(&state.epoch));
+            if !cursor.fits(&state.tip) {
+                tracing::warn!(%shard, "a log has lost entries that were read; it is read anew");
+                *cursor = Cursor::start();
+                inner.mend(*shard);
+            }
+            let horizons = state.horizons;
+            bounds = Some(bounds.map_or(
+                Bounds {
+                    now: state.now,
+                    horizons,
+                },
+                |bounds| Bounds {
+                    now: bounds.now.min(state.now),
+                    horizons: bounds.horizons.max(horizons),
+                },
+            ));
+        }
+        if let Some(bounds) = bounds {
+            self.probed = Some((Instant::now(), bounds));
+        }
+        Ok(())
+    }
+
+    async fn state(&self, inner: &Inner, shard: Shard) -> Result<Vec<Reply>, Failure> {
+        let ask = async |probe| {
+            let args = inner.state_args(shard, probe);
+            let args = args.map_err(|error| Failure::odd(error.to_string()))?;
+            let keys = self.keys.of_script(shard);
+            let slot = shard_slot(shard);
+            self.link
+                .run(slot, &STATE, &keys, &args, self.patience)
+                .await
+        };
+        match ask(Probe::Write).await {
+            // A primary all the same.
+            Err(failure) if failure.is_full() => ask(Probe::Look).await,
+            answer => answer,
+        }
+    }
+
+    /// The epoch of each shard, and whether it is healing.
+    async fn marks(&self) -> Result<Vec<(Option<Vec<u8>>, bool)>, Failure> {
+        let keys: Vec<_> = self
+            .shards
+            .iter()
+            .flat_map(|shard| [self.keys.epoch(*shard), self.keys.healing(*shard)])
+            .map(Value::from)
+            .collect();
+        let expected = keys.len();
+        match self.send("MGET", keys, self.patience).await? {
+            Reply::List(values) if values.len() == expected => {
+                let marks = values.chunks_exact(2).map(|pair| {
+                    let epoch = match &pair[0] {
+                        Reply::Text(epoch) => Some(epoch.clone()),
+                        _ => None,
+                    };
+                    (epoch, pair[1] != Reply::Nil)
+                });
+                Ok(marks.collect())
+            }
+            other => Err(Failure::odd(format!("MGET answered {other:.200?}"))),
+        }
+    }
+
+    /// Reads a page of each log behind its cursor, and waits for the first entry if there is none.
+    async fn read(&self, cursors: &[Cursor], wait: Option<Duration>) -> Result<News, Failure> {
+        let mut args = vec![Value::from("COUNT"), Value::from(PAGE_TEXT)];
+        if let Some(wait) = wait {
+            let millis = wait.as_millis().max(1).to_string();
+            args.extend([Value::from("BLOCK"), Value::from(millis)]);
+        }
+        args.push(Value::from("STREAMS"));
+        args.extend(self.logs.iter().map(|log| Value::from(log.as_str())));
+        args.extend(cursors.iter().map(|cursor| Value::from(cursor.last())));
+        let bound = self.patience.saturating_add(wait.unwrap_or_default());
+        let reply = self.send("XREAD", args, bound).await?;
+        log::read(reply, &self.logs).ok_or_else(|| Failure::odd("XREAD answered something else"))
+    }
+
+    /// Reads the entries that outlive the log.
+    async fn read_lasting(&self) -> Result<(), Failure> {
+        let Some((_, bounds)) = self.probed else {
+            return Ok(());
+        };
+        let keys: Vec<_> = self.shards.iter().map(|s| self.keys.lasting(*s)).collect();
+        for (shard, key) in self.shards.iter().zip(&keys) {
+            let mut from = "0-0".to_owned();
+            loop {
+                let words = ["COUNT", PAGE_TEXT, "STREAMS", key.as_str(), from.as_str()];
+                let args = words.map(Value::from).to_vec();
+                let reply = self.send("XREAD", args, self.patience).await?;
+                let read = log::read(reply, &keys);
+                let read = read.ok_or_else(|| Failure::odd("XREAD answered something else"))?;
+                let Some((_, entries)) = read.into_iter().next() else {
+                    break;
+                };
+                let page = entries.len();
+                for entry in entries {
+                    if let Some((digest, cutoff, life)) = entry.known(&bounds) {
+                        self.replica.keep(*shard, digest, cutoff, life);
+                    }
+                    from = entry.id;
+                }
+                if page < PAGE {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what was read into the copy. Tells of each shard whether it was read without a gap; where
+    /// there was one, it is read from its beginning and the store is mended.
+    fn take_in(
+        &self,
+        store: &Weak<Inner>,
+        cursors: &mut [Cursor],
+        news: News,
+    ) -> Result<Vec<bool>, End> {
+        let mut whole = vec![true; self.shards.len()];
+        let Some((_, bounds)) = self.probed else {
+            return Ok(whole);
+        };
+        for (index, entries) in news {
+            let shard = self.shards[index];
+            for entry in entries {
+                if !cursors[index].advance(&entry) {
+                    tracing::warn!(%shard, "the log has a gap; it is read anew");
+                    whole[index] = false;
+                    cursors[index] = Cursor::start();
+                    store.upgrade().ok_or(End::Gone)?.mend(shard);
+                    break;
+                }
+                match entry.known(&bounds) {
+                    Some((digest, cutoff, life)) => {
+                        self.replica.keep(shard, digest, cutoff, life);
+                    }
+                    None => {
+                        tracing::warn!(%shard, "the log holds an entry that no script of ours writes");
+                    }
+                }
+            }
+        }
+        Ok(whole)
+    }
+
+    async fn send(
+        &self,
+        command: &'static str,
+        args: Vec<Value>,
+        bound: Duration,
+    ) -> Result<Reply, Failure> {
+        self.link.send_within(self.slot, command, args, bound).await
+    }
+}
+
+/// What a step leaves to do.
+#[derive(PartialEq, Eq)]
+enum Step {
+    /// There is more to read.
+    ReadOn,
+    /// All has been read.
+    Wait,
+}
+
+/// What was read of each shard that has news, by its index.
+type News = Vec<(usize, Vec<log::Logged>)>;
+
+/// How many entries of a log are read at a time.
+const PAGE: usize = 1_000;
+const PAGE_TEXT: &str = "1000";
+
+/// How long until the log is followed again after it could not be.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The same when it could not be several times in a row.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the store has been reached for the first time.
+const UNTIL_STARTED: Duration = Duration::from_millis(10);
+
+/// How long an answer is waited for, however long writes may take.
+const LONGEST_PATIENCE: Duration = Duration::from_millis(500);

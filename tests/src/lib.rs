@@ -12,6 +12,7 @@ pub mod logs;
 pub mod model;
 pub mod oauth_suite;
 pub mod observed_store;
+pub mod patience;
 pub mod proxy;
 pub mod raw_http;
 pub mod redis_server;

@@ -5,7 +5,7 @@
     reason = "the helpers of tests are tests, and fail like them"
 )]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use jwt_revoke_core::{
@@ -16,15 +16,13 @@ use jwt_revoke_core::{
     verify::{Algorithm, SigningKey, Verifier},
 };
 use jwt_revoke_tests::{
+    patience::{PATIENCE, until},
     proxy::{Fault, Proxy},
     redis_server::RedisServer,
 };
 use serde_json::{Value, json};
 
 const ISSUER: &str = "https://auth.example.com";
-
-/// Long enough for a loaded machine, short of for ever.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 const NOW: Reach = Reach::Now {
     ahead: Duration::ZERO,
@@ -75,15 +73,6 @@ async fn look(store: &RedisStore, at: u8, revocation: &Revocation) -> Result<Cut
     store
         .lookup(&Lookup::new(shard(at), &[revocation.digest]))
         .await
-}
-
-/// Asks again until the answer is the one that is waited for.
-async fn until<F: Future<Output = bool>>(what: &str, ask: impl Fn() -> F) {
-    let start = Instant::now();
-    while !ask().await {
-        assert!(start.elapsed() < PATIENCE, "in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 // Where an entry lies.

@@ -11,12 +11,10 @@ mod races;
 mod size;
 mod user;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jwt_revoke_core::store::{RedisBuilder, RedisStore};
-
-/// Long enough for a loaded machine, short of for ever.
-const PATIENCE: Duration = Duration::from_secs(20);
+use jwt_revoke_tests::patience::{PATIENCE, until};
 
 /// A store that waits for nobody's memory, with bounds that a loaded machine keeps.
 fn builder(url: &str) -> RedisBuilder {
@@ -28,13 +26,4 @@ fn builder(url: &str) -> RedisBuilder {
 
 async fn connect(url: &str) -> RedisStore {
     builder(url).connect().await.unwrap()
-}
-
-/// Asks again until the answer is the one that is waited for.
-async fn until<F: Future<Output = bool>>(what: &str, ask: impl Fn() -> F) {
-    let start = Instant::now();
-    while !ask().await {
-        assert!(start.elapsed() < PATIENCE, "in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }

@@ -4,7 +4,7 @@ use jwt_revoke_core::{session::Outcome, store::Store as _, token::SessionId};
 use jwt_revoke_tests::redis_server::RedisServer;
 
 use crate::{
-    connect,
+    builder, connect,
     user::{Held, User},
 };
 
@@ -53,7 +53,11 @@ async fn s15_the_longest_label_of_a_device_does_not_unpack_the_record() {
 #[tokio::test]
 async fn a_refresh_is_exactly_one_script_call() {
     let server = RedisServer::start();
-    let store = connect(&server.url()).await;
+    let store = builder(&server.url())
+        .with_replica_entries(0)
+        .connect()
+        .await
+        .unwrap();
     let user = User::new("alice");
     let mut token = user.login(&store).await;
     token = user.next(&store, &token).await;

@@ -29,7 +29,7 @@ pub use self::{
 use crate::{
     Report, defaults,
     revocation::{Cutoffs, Horizons},
-    store::{AnyStore, Lookup, StoreError},
+    store::{AnyStore, Health, Lookup, StoreError},
     verify::{Verified, Verifier},
 };
 
@@ -176,6 +176,11 @@ impl Guard {
     pub async fn ready(&self) -> Result<(), StoreError> {
         self.require().await?;
         self.shared.store.ready().await
+    }
+
+    /// How well checks are served just now, without asking the store.
+    pub fn health(&self) -> Health {
+        self.shared.store.health()
     }
 
     /// What decides whether a token is genuine.

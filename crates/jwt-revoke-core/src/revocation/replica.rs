@@ -36,6 +36,8 @@ struct Copy {
     /// The published moment, on both clocks, in milliseconds; [`NEVER`] while there is none.
     monotonic: AtomicU64,
     wall: AtomicU64,
+    /// When the store was heard of last, by the monotonic clock, in milliseconds.
+    heard: AtomicU64,
     /// Whether an entry did not fit.
     overflowed: AtomicBool,
 }
@@ -101,6 +103,7 @@ impl Replica {
                 table: Table::new(),
                 monotonic: AtomicU64::new(NEVER),
                 wall: AtomicU64::new(NEVER),
+                heard: AtomicU64::new(NEVER),
                 overflowed: AtomicBool::new(false),
             }),
             entries: AtomicUsize::new(0),
@@ -206,6 +209,26 @@ impl Replica {
         // A reader that sees one of both takes the older: it never thinks itself fresher.
         copy.wall.store(moment.wall, Ordering::Release);
         copy.monotonic.store(millis(since_start), Ordering::Release);
+    }
+
+    /// The server of `shard` has answered.
+    pub(crate) fn hear(&self, shard: Shard) {
+        let now = millis(self.start.elapsed());
+        self.copy(shard).heard.store(now, Ordering::Relaxed);
+    }
+
+    /// How long ago the server of `shard` answered the follower; `None` if it never did.
+    pub(crate) fn silence(&self, shard: Shard) -> Option<Duration> {
+        let heard = self.copy(shard).heard.load(Ordering::Relaxed);
+        let since = || millis(self.start.elapsed()).saturating_sub(heard);
+        (heard != NEVER).then(|| Duration::from_millis(since()))
+    }
+
+    /// The age of the shard that is furthest behind; `None` if one may lack entries of any age.
+    pub(crate) fn oldest(&self) -> Option<Duration> {
+        let now = Moment::now();
+        let ages = Shard::all().map(|shard| self.age(shard, now));
+        ages.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
     /// The copy of `shard` may lack entries, whatever was published.

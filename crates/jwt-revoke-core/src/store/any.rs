@@ -8,7 +8,7 @@ use crate::{
     clock::Timestamp,
     guard::Consistency,
     revocation::{Cutoffs, Horizons, Shard},
-    store::{Lookup, Revocation, Store, StoreError, Transition, Transitioned},
+    store::{Health, Lookup, Revocation, Store, StoreError, Transition, Transitioned},
 };
 
 /// A store of any kind, cheap to clone; all clones are one store.
@@ -64,6 +64,10 @@ impl AnyStore {
         self.0.dyn_consistency()
     }
 
+    pub(crate) fn health(&self) -> Health {
+        self.0.dyn_health()
+    }
+
     pub(crate) fn revoke<'a>(
         &'a self,
         revocations: &'a [Revocation],
@@ -115,6 +119,7 @@ trait DynStore: Send + Sync {
     ) -> BoxFuture<'a, Result<Cutoffs, StoreError>>;
     fn dyn_lookup_now(&self, query: &Lookup<'_>) -> Option<Result<Cutoffs, StoreError>>;
     fn dyn_consistency(&self) -> Consistency;
+    fn dyn_health(&self) -> Health;
     fn boxed_revoke<'a>(
         &'a self,
         revocations: &'a [Revocation],
@@ -143,6 +148,10 @@ impl<S: Store> DynStore for S {
 
     fn dyn_consistency(&self) -> Consistency {
         self.consistency()
+    }
+
+    fn dyn_health(&self) -> Health {
+        self.health()
     }
 
     fn boxed_revoke<'a>(

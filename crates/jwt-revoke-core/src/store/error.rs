@@ -72,6 +72,14 @@ pub enum StoreError {
         /// Why the rest is not known.
         source: Box<StoreError>,
     },
+    /// The copy of the store in this process is behind, so mirrored checks ask the store.
+    #[error("the copy of {store} in this process is {}", .age.map_or("not complete yet".to_owned(), |age| format!("{age:?} old")))]
+    Behind {
+        /// The store, without credentials.
+        store: String,
+        /// How old the copy is; `None` while it was never complete.
+        age: Option<Duration>,
+    },
     /// The store holds another layout than this version of the crate reads.
     #[error("{store} has layout {found:?}, this version reads {expected:?}: {mend}")]
     Layout {

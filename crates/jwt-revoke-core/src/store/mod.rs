@@ -223,6 +223,12 @@ pub trait Store: Send + Sync + 'static {
     /// When the store could not be written; no token that needs the horizons may be accepted then.
     fn require(&self, horizons: Horizons) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// How well the store serves checks just now, without asking it. For dashboards; the default is for a
+    /// store whose truth is in this process.
+    fn health(&self) -> Health {
+        Health::Fresh
+    }
+
     /// Whether the store can be read and written just now: reachable, of the right layout, no shard
     /// without its data.
     ///
@@ -230,6 +236,18 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// What is wrong, in words for an operator.
     fn ready(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// How well a store serves checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Health {
+    /// Mirrored checks are answered in this process.
+    Fresh,
+    /// The copy in this process is behind, in part or as a whole: checks ask the store, which answers.
+    Stale,
+    /// The copy is behind and the store, or a part of it, does not answer: the outage policy decides.
+    Degraded,
 }
 
 /// The question that a check asks: which of these digests have an entry?

@@ -32,6 +32,12 @@ impl Breaker {
         }
     }
 
+    /// Whether checks fail fast at `now`.
+    pub(super) fn is_open(&self, now: Instant) -> bool {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.next_probe.is_some_and(|next| now < next + PAUSE)
+    }
+
     /// The store answered, if only to refuse.
     pub(super) fn answered(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State::default();

@@ -121,7 +121,7 @@ impl RedisBuilder {
 
     /// The most entries that this process keeps a copy of, at about 70 B each; default
     /// [`REPLICA_ENTRIES`](defaults::REPLICA_ENTRIES). Beyond, checks that would have been answered from
-    /// the copy ask the server.
+    /// the copy ask the server. 0 keeps none, and follows nothing: every check asks.
     pub fn with_replica_entries(mut self, most: usize) -> Self {
         self.settings.replica_entries = most;
         self

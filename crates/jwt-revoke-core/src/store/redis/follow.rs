@@ -173,9 +173,9 @@ impl Source {
         let mut config = config.clone();
         if inner.cluster {
             // One connection, to the server that has the slot: a client of the whole Cluster would keep
-            // one to every server.
+            // one to every server. Where it is, the writes know, which look after every shard.
             let server = inner
-                .checks
+                .writes
                 .server_of(slot)
                 .ok_or("no server has the slot")?;
             config.server = ServerConfig::Centralized { server };
@@ -260,6 +260,7 @@ impl Source {
         for (index, shard) in self.shards.iter().enumerate() {
             let (epoch, healing) = &marks[index];
             let cursor = &mut cursors[index];
+            self.replica.hear(*shard);
             // Where data was lost and may not be back, what is not there proves nothing.
             let calm = inner.notice(*shard, epoch.as_deref()) && !healing;
             let was_calm = std::mem::replace(&mut self.calm[index], calm);

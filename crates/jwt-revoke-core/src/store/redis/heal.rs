@@ -176,7 +176,9 @@ impl Inner {
         let connects = self.writes.connects();
         let moved = self.healing.connects.load(Ordering::Acquire) != connects;
         let healing = Shard::all().map(|shard| async move {
-            self.heal(shard).await?;
+            if moved || !self.is_followed() {
+                self.heal(shard).await?;
+            }
             if moved {
                 let recent = self.healing.recent(shard);
                 let mut entries = self.replica.of_shard(shard);

@@ -1,6 +1,9 @@
 //! A check: which cutoffs cover a token?
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use fred::types::Value;
 use futures::future::{OptionFuture, join};
@@ -9,7 +12,7 @@ use crate::{
     clock::Timestamp,
     revocation::{Cutoff, Cutoffs, Moment, Shard},
     store::{
-        Consistency, Lookup, StoreError,
+        Consistency, Health, Lookup, StoreError,
         redis::{
             Inner,
             breaker::{Breaker, PAUSE},
@@ -28,14 +31,56 @@ struct Answer {
 }
 
 impl Inner {
+    /// Whether a copy of the entries is kept in this process.
+    pub(super) fn is_followed(&self) -> bool {
+        self.settings.replica_entries > 0
+    }
+
     /// The consistency to start with: what other services write under the legacy prefix stands in no
     /// log, so a copy does not have it.
     pub(super) fn consistency(&self) -> Consistency {
-        if self.settings.legacy_prefix.is_some() {
+        if self.settings.legacy_prefix.is_some() || !self.is_followed() {
             Consistency::Strict
         } else {
             Consistency::default()
         }
+    }
+
+    /// How well checks are served.
+    pub(super) fn health(&self) -> Health {
+        if self.is_followed() {
+            let fresh = self.replica.oldest();
+            if fresh.is_some_and(|age| age <= self.replica.wanted()) {
+                return Health::Fresh;
+            }
+            let heard = |shard| {
+                let silence = self.replica.silence(shard);
+                silence.is_some_and(|silence| silence <= LONGEST_SILENCE)
+            };
+            return if Shard::all().all(heard) {
+                Health::Stale
+            } else {
+                Health::Degraded
+            };
+        }
+        let now = Instant::now();
+        if self.is_started().is_ok() && self.breakers.iter().all(|breaker| !breaker.is_open(now)) {
+            Health::Fresh
+        } else {
+            Health::Degraded
+        }
+    }
+
+    /// An error while mirrored checks cannot be answered in this process.
+    pub(super) fn is_fresh(&self) -> Result<(), StoreError> {
+        let age = self.replica.oldest();
+        if !self.is_followed() || age.is_some_and(|age| age <= self.replica.wanted()) {
+            return Ok(());
+        }
+        Err(StoreError::Behind {
+            store: self.name.clone(),
+            age,
+        })
     }
 
     /// The cutoffs that the copy in this process has, if it is fresh enough for the question.
@@ -191,6 +236,9 @@ pub(super) fn read_cutoff(entry: &Reply) -> Result<Option<Cutoff>, Failure> {
         },
     }
 }
+
+/// For how long a server that is followed may be silent before it counts as away.
+const LONGEST_SILENCE: Duration = Duration::from_millis(2_500);
 
 #[cfg(test)]
 mod tests {

@@ -54,7 +54,7 @@ use crate::{
     clock::Timestamp,
     defaults,
     revocation::{Cutoffs, Horizons, Replica, SHARDS, Shard},
-    store::{Consistency, Lookup, Revocation, Store, StoreError, Transition, Transitioned},
+    store::{Consistency, Health, Lookup, Revocation, Store, StoreError, Transition, Transitioned},
 };
 
 /// A store in Redis or Valkey, shared by a fleet. A cheap handle: clones are one store, and the last
@@ -174,7 +174,7 @@ impl RedisStore {
             },
             settings,
         });
-        if inner.settings.replica_entries > 0 {
+        if inner.is_followed() {
             let follower = follow::start(Arc::downgrade(&inner), config.clone());
             let follower = follower.map_err(|error| {
                 open(format!(
@@ -227,6 +227,10 @@ impl Store for RedisStore {
 
     async fn require(&self, horizons: Horizons) -> Result<(), StoreError> {
         self.0.require(horizons).await
+    }
+
+    fn health(&self) -> Health {
+        self.0.health()
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

@@ -54,6 +54,11 @@ pub(super) async fn connect(store: RedisStore) -> Result<RedisStore, StoreError>
             })
         })
         .map_err(|error| inner.cannot_open(error))?;
+    // Checks would ask the server until then.
+    let fresh = timeout(bound, inner.until_fresh()).await;
+    if fresh.is_err() {
+        tracing::warn!(store = %inner.name, "its log could not be read yet: checks ask the store");
+    }
     watch(Arc::downgrade(inner));
     Ok(store)
 }
@@ -221,7 +226,8 @@ impl Inner {
                 });
             }
         }
-        self.check_clock()
+        self.check_clock()?;
+        self.is_fresh()
     }
 
     /// Writes to every server, because only a primary can be written: one that was demoted is left,
@@ -259,6 +265,13 @@ impl Inner {
                 Some(left) if !left.is_zero() => sleep(left).await,
                 _ => return Ok(()),
             }
+        }
+    }
+
+    /// Waits until the copy in this process is as fresh as checks ask for.
+    async fn until_fresh(&self) {
+        while self.is_fresh().is_err() {
+            sleep(RETRY / 10).await;
         }
     }
 

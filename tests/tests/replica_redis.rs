@@ -1,0 +1,497 @@
+//! The copy of a Redis store in each process: filled, fresh, and put back into a store that lost it.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of tests are tests, and fail like them"
+)]
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use jwt_revoke_core::{
+    guard::Consistency,
+    revocation::{Cutoff, Cutoffs, Digest, Dimension, Horizons, Placement, SHARDS, Shard},
+    store::{Health, Lookup, Reach, RedisBuilder, RedisStore, Revocation, Store as _, StoreError},
+};
+use jwt_revoke_tests::{
+    patience::{PATIENCE, until},
+    proxy::{Fault, Proxy},
+    redis_server::{RedisCluster, RedisSentinels, RedisServer},
+};
+
+const ISSUER: &str = "https://auth.example.com";
+
+fn shard(number: u8) -> Shard {
+    Shard::new(number).unwrap()
+}
+
+/// A store that waits for nobody's memory, with bounds that a loaded machine keeps.
+fn builder(url: &str) -> RedisBuilder {
+    RedisStore::builder(url)
+        .with_healing(Duration::ZERO)
+        .with_check_timeout(Duration::from_millis(500))
+        .with_write_timeout(PATIENCE)
+}
+
+async fn connect(url: &str) -> RedisStore {
+    let store = builder(url).connect().await.unwrap();
+    store
+        .require(Horizons::from_parts(
+            Duration::from_secs(1_200),
+            Duration::from_secs(86_400),
+        ))
+        .await
+        .unwrap();
+    store
+}
+
+fn subject(value: &str, placement: Placement) -> Revocation {
+    Revocation::new(
+        Dimension::Subject,
+        ISSUER,
+        value,
+        placement,
+        Reach::Now {
+            ahead: Duration::ZERO,
+        },
+    )
+}
+
+fn in_shard(value: &str, at: u8) -> Revocation {
+    subject(value, Placement::One(shard(at)))
+}
+
+async fn revoke(store: &RedisStore, revocation: &Revocation) {
+    let revocations = std::slice::from_ref(revocation);
+    store.revoke(revocations).await.unwrap();
+}
+
+/// What the copy says, if it is no older than `max_staleness`.
+fn mirrored_within(
+    store: &RedisStore,
+    at: u8,
+    digest: Digest,
+    max_staleness: Duration,
+) -> Option<Cutoffs> {
+    let digests = [digest];
+    let query = Lookup::new(shard(at), &digests);
+    let query = query.with_consistency(Consistency::Mirror { max_staleness });
+    Some(store.lookup_now(&query)?.unwrap())
+}
+
+/// What the copy says, however old it is.
+fn mirrored(store: &RedisStore, at: u8, digest: Digest) -> Option<Cutoffs> {
+    mirrored_within(store, at, digest, Duration::MAX)
+}
+
+async fn until_mirrored(store: &RedisStore, at: u8, digest: Digest) {
+    until("the copy has the entry", || async {
+        mirrored(store, at, digest).is_some_and(|found| found != Cutoffs::NONE)
+    })
+    .await;
+}
+
+async fn until_health(store: &RedisStore, health: Health) {
+    until("the store is as healthy as that", || async {
+        store.health() == health
+    })
+    .await;
+}
+
+async fn strictly(store: &RedisStore, at: u8, digest: Digest) -> Result<Cutoffs, StoreError> {
+    store.lookup(&Lookup::new(shard(at), &[digest])).await
+}
+
+fn entries(server: &RedisServer) -> usize {
+    server.cli(&["KEYS", "jr:*:deny:*"]).lines().count()
+}
+
+#[tokio::test]
+async fn a_revocation_reaches_the_copies_of_other_processes_and_checks_ask_nobody() {
+    let server = RedisServer::start();
+    let (writer, reader) = (connect(&server.url()).await, connect(&server.url()).await);
+    let one = in_shard("alice", 3);
+    let wide = subject("acme", Placement::Wide);
+    writer.revoke(&[one.clone(), wide.clone()]).await.unwrap();
+    // Read your writes.
+    assert_ne!(mirrored(&writer, 3, one.digest), Some(Cutoffs::NONE));
+    until_mirrored(&reader, 3, one.digest).await;
+    for at in 0..SHARDS {
+        until_mirrored(&reader, at, wide.digest).await;
+    }
+    assert_eq!(mirrored(&reader, 4, one.digest), Some(Cutoffs::NONE));
+    assert_eq!(reader.health(), Health::Fresh);
+    reader.ready().await.unwrap();
+    // A check asks nobody: it is answered while the server cannot.
+    server.freeze();
+    let second = Duration::from_secs(1);
+    let at_once = (0..100).map(|_| mirrored_within(&reader, 3, one.digest, second));
+    assert!(at_once.into_iter().all(|found| found.is_some()));
+    server.resume();
+}
+
+#[tokio::test]
+async fn a_raised_cutoff_reaches_the_copies() {
+    let server = RedisServer::start();
+    let (writer, reader) = (connect(&server.url()).await, connect(&server.url()).await);
+    let (first, second) = (in_shard("alice", 1), in_shard("alice", 1));
+    revoke(&writer, &first).await;
+    until_mirrored(&reader, 1, first.digest).await;
+    let before = mirrored(&reader, 1, first.digest).unwrap().highest();
+    let now = writer.revoke(&[second]).await.unwrap();
+    until("it is raised", || async {
+        mirrored(&reader, 1, first.digest).unwrap().highest() > before
+    })
+    .await;
+    let raised = mirrored(&reader, 1, first.digest).unwrap().highest();
+    assert_eq!(raised, Some(Cutoff::At(now)));
+}
+
+#[tokio::test]
+async fn r1_a_copy_that_is_cut_off_ages_and_is_not_believed_beyond_its_bound() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let reader = connect(&format!("redis://127.0.0.1:{}", proxy.port())).await;
+    let writer = connect(&server.url()).await;
+    let known = in_shard("alice", 2);
+    revoke(&writer, &known).await;
+    until_mirrored(&reader, 2, known.digest).await;
+    proxy.set(Fault::Blackhole);
+    let bound = Duration::from_secs(1);
+    until("it is too old", || async {
+        mirrored_within(&reader, 2, known.digest, bound).is_none()
+    })
+    .await;
+    // What it missed is not guessed at, and what it knows still holds.
+    let missed = in_shard("bob", 2);
+    revoke(&writer, &missed).await;
+    let error = strictly(&reader, 2, missed.digest).await.unwrap_err();
+    assert_eq!(error.known(), Cutoffs::NONE);
+    let error = strictly(&reader, 2, known.digest).await.unwrap_err();
+    assert_ne!(error.known(), Cutoffs::NONE);
+    until_health(&reader, Health::Degraded).await;
+    assert!(reader.ready().await.is_err());
+    proxy.set(Fault::None);
+    until_health(&reader, Health::Fresh).await;
+    let found = mirrored(&reader, 2, missed.digest).unwrap();
+    assert_ne!(found, Cutoffs::NONE, "fresh, and without what it missed");
+}
+
+#[tokio::test]
+async fn r1_a_frozen_server_makes_copies_old_and_they_are_fresh_again_when_it_goes_on() {
+    let server = RedisServer::start();
+    let (writer, reader) = (connect(&server.url()).await, connect(&server.url()).await);
+    server.freeze();
+    let any = in_shard("alice", 2);
+    let bound = Duration::from_secs(1);
+    until("it is too old", || async {
+        mirrored_within(&reader, 2, any.digest, bound).is_none()
+    })
+    .await;
+    server.resume();
+    until("it can be written again", || async {
+        writer.revoke(std::slice::from_ref(&any)).await.is_ok()
+    })
+    .await;
+    until_mirrored(&reader, 2, any.digest).await;
+    until_health(&reader, Health::Fresh).await;
+}
+
+#[tokio::test]
+async fn r4_a_wiped_server_gets_back_what_others_wrote_from_whoever_read_it() {
+    let server = RedisServer::start();
+    let reader = connect(&server.url()).await;
+    let writer = connect(&server.url()).await;
+    let mut revocations: Vec<_> = (0..SHARDS).map(|at| in_shard("alice", at)).collect();
+    // More than are put back without a look at what is there.
+    revocations.extend((0..1_500).map(|n| in_shard(&format!("user-{n}"), 5)));
+    writer.revoke(&revocations).await.unwrap();
+    for revocation in &revocations {
+        let Placement::One(at) = revocation.placement else {
+            unreachable!()
+        };
+        until_mirrored(&reader, at.number(), revocation.digest).await;
+    }
+    let cutoff = mirrored(&reader, 5, revocations[5].digest).unwrap();
+    drop(writer);
+    server.cli(&["FLUSHALL"]);
+    until("all entries are back", || async {
+        entries(&server) == revocations.len()
+    })
+    .await;
+    let stranger = connect(&server.url()).await;
+    let found = strictly(&stranger, 5, revocations[5].digest).await.unwrap();
+    assert_eq!(found, cutoff, "the original cutoff");
+    until_mirrored(&stranger, 5, revocations[5].digest).await;
+    until_health(&reader, Health::Fresh).await;
+}
+
+#[tokio::test]
+async fn r4_a_server_that_comes_back_empty_is_healed_by_whoever_read_it() {
+    let mut server = RedisServer::start();
+    let reader = connect(&server.url()).await;
+    let writer = connect(&server.url()).await;
+    let (one, other) = (in_shard("alice", 1), in_shard("bob", 9));
+    writer.revoke(&[one.clone(), other.clone()]).await.unwrap();
+    until_mirrored(&reader, 1, one.digest).await;
+    until_mirrored(&reader, 9, other.digest).await;
+    drop(writer);
+    server.kill();
+    server.run();
+    until("both are back", || async { entries(&server) == 2 }).await;
+    until_health(&reader, Health::Fresh).await;
+    assert_ne!(mirrored(&reader, 1, one.digest), Some(Cutoffs::NONE));
+}
+
+#[tokio::test]
+async fn r4_a_copy_of_a_store_that_heals_is_not_believed() {
+    let server = RedisServer::start();
+    let old = connect(&server.url()).await;
+    let known = in_shard("alice", 1);
+    revoke(&old, &known).await;
+    server.cli(&["FLUSHALL"]);
+    // A process that has never seen the store before.
+    let new = builder(&server.url())
+        .with_healing(Duration::from_secs(2))
+        .connect_lazily()
+        .unwrap();
+    until("it answers", || async {
+        let found = mirrored(&new, 1, known.digest);
+        // Before the entry was put back it may have none, and must not say so.
+        assert_ne!(found, Some(Cutoffs::NONE), "a revoked token revived");
+        found.is_some()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn r11_the_end_of_a_log_that_a_failover_lost_is_put_back_by_whoever_read_it() {
+    let mut server = RedisServer::start();
+    let reader = connect(&server.url()).await;
+    let writer = connect(&server.url()).await;
+    let (kept, lost) = (in_shard("kept", 1), in_shard("lost", 1));
+    revoke(&writer, &kept).await;
+    assert_eq!(server.cli(&["SAVE"]), "OK");
+    revoke(&writer, &lost).await;
+    until_mirrored(&reader, 1, lost.digest).await;
+    drop(writer);
+    // The same epoch, and an older history.
+    server.kill();
+    server.run();
+    until("it is back", || async { entries(&server) == 2 }).await;
+    let stranger = connect(&server.url()).await;
+    let found = strictly(&stranger, 1, lost.digest).await.unwrap();
+    assert_ne!(found, Cutoffs::NONE);
+}
+
+#[tokio::test]
+async fn r11_a_log_that_went_on_without_its_end_is_read_anew_and_mended() {
+    let mut server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let reader = connect(&format!("redis://127.0.0.1:{}", proxy.port())).await;
+    let writer = connect(&server.url()).await;
+    let (kept, lost, later) = (in_shard("a", 1), in_shard("b", 1), in_shard("c", 1));
+    revoke(&writer, &kept).await;
+    assert_eq!(server.cli(&["SAVE"]), "OK");
+    revoke(&writer, &lost).await;
+    until_mirrored(&reader, 1, lost.digest).await;
+    drop(writer);
+    // While nobody looks, others write on.
+    proxy.set(Fault::Reset);
+    server.kill();
+    server.run();
+    let other = connect(&server.url()).await;
+    revoke(&other, &later).await;
+    proxy.set(Fault::None);
+    until_mirrored(&reader, 1, later.digest).await;
+    until("it is back", || async { entries(&server) == 3 }).await;
+    until_mirrored(&other, 1, lost.digest).await;
+}
+
+#[tokio::test]
+async fn r10_more_entries_than_there_is_room_for_make_checks_strict_and_nothing_is_forgotten() {
+    let server = RedisServer::start();
+    let writer = connect(&server.url()).await;
+    let small = builder(&server.url())
+        .with_replica_entries(10)
+        .connect()
+        .await
+        .unwrap();
+    let batch: Vec<_> = (0..50).map(|n| in_shard(&format!("user-{n}"), 1)).collect();
+    writer.revoke(&batch).await.unwrap();
+    until("it says that it is behind", || async {
+        mirrored(&small, 1, batch[0].digest).is_none()
+    })
+    .await;
+    for revocation in &batch {
+        let found = strictly(&small, 1, revocation.digest).await.unwrap();
+        assert_ne!(found, Cutoffs::NONE);
+    }
+    assert!(
+        mirrored(&small, 2, batch[0].digest).is_some(),
+        "other shards are fresh"
+    );
+    assert_eq!(small.health(), Health::Stale);
+}
+
+#[tokio::test]
+async fn a_key_that_leaked_is_known_to_a_process_that_starts_when_the_log_has_forgotten_it() {
+    let server = RedisServer::start();
+    let writer = connect(&server.url()).await;
+    let place = Placement::Wide;
+    let leaked = Revocation::new(Dimension::Key, ISSUER, "2026-01", place, Reach::Forever);
+    revoke(&writer, &leaked).await;
+    drop(writer);
+    let logs = server.cli(&["KEYS", "jr:*:log"]);
+    assert_eq!(logs.lines().count(), 16);
+    for log in logs.lines() {
+        server.cli(&["XTRIM", log, "MAXLEN", "0"]);
+    }
+    let new = connect(&server.url()).await;
+    for at in 0..SHARDS {
+        let found = mirrored(&new, at, leaked.digest);
+        assert_eq!(
+            found.and_then(|found| found.highest()),
+            Some(Cutoff::Forever)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_holds_what_nobody_of_us_wrote_is_read_over() {
+    let server = RedisServer::start();
+    let (writer, reader) = (connect(&server.url()).await, connect(&server.url()).await);
+    let first = in_shard("alice", 1);
+    revoke(&writer, &first).await;
+    let log = server.cli(&["KEYS", "jr:{15s}:log"]);
+    server.cli(&["XADD", &log, "*", "what", "ever"]);
+    let second = in_shard("bob", 1);
+    revoke(&writer, &second).await;
+    until_mirrored(&reader, 1, first.digest).await;
+    until_mirrored(&reader, 1, second.digest).await;
+    until_health(&reader, Health::Fresh).await;
+}
+
+#[tokio::test]
+async fn the_follower_ends_with_the_last_handle() {
+    let server = RedisServer::start();
+    let store = connect(&server.url()).await;
+    let following = || server.cli(&["CLIENT", "LIST"]).contains("cmd=xread");
+    until("it follows", || async { following() }).await;
+    drop(store);
+    until("it has gone", || async { !following() }).await;
+    // And stays away.
+    let reads = server.calls("xread");
+    tokio::task::yield_now().await;
+    assert_eq!(server.calls("xread"), reads);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r10_a_flood_of_revocations_reaches_the_copies_without_a_loss() {
+    let server = RedisServer::start();
+    let (writer, reader) = (connect(&server.url()).await, connect(&server.url()).await);
+    let revocations: Vec<_> = (0..20_000_u32)
+        .map(|n| {
+            let at = u8::try_from(n % u32::from(SHARDS)).unwrap();
+            in_shard(&format!("user-{n}"), at)
+        })
+        .collect();
+    let written = AtomicU32::new(0);
+    let writes = revocations.chunks(500).map(|chunk| async {
+        writer.revoke(chunk).await.unwrap();
+        written.fetch_add(1, Ordering::Relaxed);
+    });
+    futures::future::join_all(writes).await;
+    assert_eq!(written.into_inner(), 40);
+    for revocation in &revocations {
+        let Placement::One(at) = revocation.placement else {
+            unreachable!()
+        };
+        until_mirrored(&reader, at.number(), revocation.digest).await;
+    }
+}
+
+#[tokio::test]
+async fn r8_a_failover_of_the_sentinels_is_followed_by_the_copies() {
+    let mut group = RedisSentinels::start();
+    let (writer, reader) = (connect(&group.url()).await, connect(&group.url()).await);
+    let before = in_shard("before", 1);
+    revoke(&writer, &before).await;
+    until_mirrored(&reader, 1, before.digest).await;
+    group.servers[0].kill();
+    let after = in_shard("after", 1);
+    until("the new primary is written", || async {
+        writer.revoke(std::slice::from_ref(&after)).await.is_ok()
+    })
+    .await;
+    until_mirrored(&reader, 1, after.digest).await;
+    until_health(&reader, Health::Fresh).await;
+    assert_ne!(mirrored(&reader, 1, before.digest), Some(Cutoffs::NONE));
+}
+
+#[tokio::test]
+async fn r8_the_copies_of_a_cluster_follow_all_nodes_and_a_slot_that_moves() {
+    let cluster = RedisCluster::start(3);
+    let (writer, reader) = (connect(&cluster.url()).await, connect(&cluster.url()).await);
+    for at in 0..SHARDS {
+        let revocation = in_shard("alice", at);
+        revoke(&writer, &revocation).await;
+        until_mirrored(&reader, at, revocation.digest).await;
+    }
+    let (from, to) = (&cluster.nodes[0], &cluster.nodes[2]);
+    let slot = from.cli(&["CLUSTER", "KEYSLOT", "jr:{04s}:meta"]);
+    let (from_id, to_id) = (from.cli(&["CLUSTER", "MYID"]), to.cli(&["CLUSTER", "MYID"]));
+    to.cli(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
+    from.cli(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
+    let keys = from.cli(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
+    let port = to.port().to_string();
+    let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+    migrate.extend(keys.lines());
+    assert_eq!(from.cli(&migrate), "OK");
+    for node in [to, from, &cluster.nodes[1]] {
+        let moved = node.cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
+        assert_eq!(moved, "OK");
+    }
+    let later = in_shard("bob", 0);
+    until("it is written", || async {
+        writer.revoke(std::slice::from_ref(&later)).await.is_ok()
+    })
+    .await;
+    until_mirrored(&reader, 0, later.digest).await;
+    until_health(&reader, Health::Fresh).await;
+}
+
+#[tokio::test]
+async fn the_rights_that_the_documents_name_suffice() {
+    let server = RedisServer::start();
+    let text = include_str!("../../docs/redis.md");
+    let line = text.lines().find(|line| line.starts_with("ACL SETUSER jr"));
+    let words: Vec<_> = line.unwrap().split(' ').collect();
+    let words: Vec<_> = words
+        .into_iter()
+        .map(|word| {
+            if word == ">PASSWORD" {
+                ">hunter2"
+            } else {
+                word
+            }
+        })
+        .collect();
+    assert_eq!(server.cli(&words), "OK");
+    let url = server.url().replace("://", "://jr:hunter2@");
+    let (writer, reader) = (connect(&url).await, connect(&url).await);
+    let mut batch: Vec<_> = (0..1_100).map(|n| in_shard(&format!("u-{n}"), 1)).collect();
+    let key = Revocation::new(Dimension::Key, ISSUER, "k", Placement::Wide, Reach::Forever);
+    batch.push(key);
+    writer.revoke(&batch).await.unwrap();
+    until_mirrored(&reader, 1, batch[1_099].digest).await;
+    server.cli(&["FLUSHALL"]);
+    until("it is healed", || async { entries(&server) == 1_100 + 16 }).await;
+    tokio::time::timeout(PATIENCE, until_health(&reader, Health::Fresh))
+        .await
+        .unwrap();
+    let refused = server.cli(&["ACL", "LOG"]);
+    assert!(!refused.contains("command"), "{refused}");
+}

@@ -70,6 +70,10 @@ pub const RSA_BITS: usize = 2048;
 /// How long a check may wait for the store.
 pub const CHECK_TIMEOUT: Duration = Duration::from_millis(50);
 
+/// The most checks that wait for a store at a time. Beyond, they fail at once: what comes in faster than
+/// the store answers must not pile up.
+pub const MAX_WAITING_CHECKS: usize = 2_048;
+
 /// How long a write (revoke, login) may wait for the store.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 

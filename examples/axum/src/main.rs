@@ -60,7 +60,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let issuer = Issuer::new(key, "https://auth.example.com", "api")
         .with_lifetime(settings.access_lifetime)
         .with_leeway(settings.leeway);
-    let guard = Guard::new(issuer.verifier(), store).with_outage(settings.outage);
+    let guard = Guard::new(issuer.verifier(), store)
+        .with_consistency(settings.consistency)
+        .with_outage(settings.outage);
     guard.ready().await?;
     let sessions = Sessions::new(&guard, issuer)
         .with_grace(settings.grace)

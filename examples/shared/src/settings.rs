@@ -5,7 +5,12 @@ use std::{
     time::Duration,
 };
 
-use jwt_revoke_core::{defaults, guard::Outage, session::ReuseScope, verify::Algorithm};
+use jwt_revoke_core::{
+    defaults,
+    guard::{Consistency, Outage},
+    session::ReuseScope,
+    verify::Algorithm,
+};
 
 /// The settings of an example program.
 #[derive(Clone, Debug)]
@@ -18,6 +23,9 @@ pub struct Settings {
     pub key: PathBuf,
     /// `JWT_REVOKE_ALG`: the algorithm of a key that is made.
     pub algorithm: Algorithm,
+    /// `JWT_REVOKE_CONSISTENCY`: `mirror:MILLISECONDS`, how old the copy of the store may be by which a token
+    /// is judged, or `strict`.
+    pub consistency: Consistency,
     /// `JWT_REVOKE_OUTAGE`: `deny` or `allow`.
     pub outage: Outage,
     /// `JWT_REVOKE_GRACE`: seconds in which a spent refresh token gets its successor again.
@@ -70,13 +78,7 @@ impl Settings {
         let algorithm = text("JWT_REVOKE_ALG", "EdDSA");
         let outage = text("JWT_REVOKE_OUTAGE", "deny");
         let reuse = text("JWT_REVOKE_REUSE", "user");
-        let consistency = text("JWT_REVOKE_CONSISTENCY", "strict");
-        if consistency != "strict" {
-            return Err(SettingsError {
-                variable: "JWT_REVOKE_CONSISTENCY",
-                reason: format!("{consistency:?} is not supported; every check is `strict`"),
-            });
-        }
+        let consistency = text("JWT_REVOKE_CONSISTENCY", "mirror:1000");
         Ok(Self {
             addr: parse(
                 "JWT_REVOKE_ADDR",
@@ -86,6 +88,13 @@ impl Settings {
             store: text("JWT_REVOKE_STORE", "file:jwt-revoke-data"),
             key: text("JWT_REVOKE_KEY", "jwt-revoke-data/key").into(),
             algorithm: parse("JWT_REVOKE_ALG", &algorithm, "EdDSA, ES256, RS256 or HS256")?,
+            consistency: consistency_of(&consistency).ok_or_else(|| SettingsError {
+                variable: "JWT_REVOKE_CONSISTENCY",
+                reason: format!(
+                    "{consistency:?} is neither strict nor mirror: and at least {} milliseconds",
+                    defaults::SHORTEST_STALENESS.as_millis()
+                ),
+            })?,
             outage: match outage.as_str() {
                 "deny" => Outage::Deny,
                 "allow" => Outage::Allow,
@@ -131,6 +140,15 @@ impl Settings {
     }
 }
 
+fn consistency_of(text: &str) -> Option<Consistency> {
+    if text == "strict" {
+        return Some(Consistency::Strict);
+    }
+    let staleness = text.strip_prefix("mirror:")?.parse().ok()?;
+    let staleness = Duration::from_millis(staleness);
+    (staleness >= defaults::SHORTEST_STALENESS).then(|| Consistency::mirror(staleness))
+}
+
 fn parse<T>(variable: &'static str, value: &str, wanted: &str) -> Result<T, SettingsError>
 where
     T: FromStr,
@@ -160,6 +178,7 @@ mod tests {
         assert_eq!(settings.grace, Duration::from_secs(30));
         assert_eq!(settings.reuse, ReuseScope::User);
         assert_eq!(settings.outage, Outage::Deny);
+        assert_eq!(settings.consistency, Consistency::default());
     }
 
     #[test]

@@ -130,7 +130,7 @@ pub async fn a_setting_that_cannot_be_understood_is_named(program: &Program) {
         ("JWT_REVOKE_OUTAGE", &["", "perhaps", "ALLOW"]),
         (
             "JWT_REVOKE_CONSISTENCY",
-            &["", "eventual", "mirror:", "mirror:x"],
+            &["", "eventual", "mirror:", "mirror:x", "mirror:99"],
         ),
         (
             "JWT_REVOKE_ACCESS_TTL",

@@ -8,7 +8,7 @@ use std::{
 /// Fails checks fast while a part of the store does not answer.
 ///
 /// It opens after [`PATIENCE`] failures in a row, so that one slow answer does not refuse
-/// anybody. Open, it lets one check in [`PAUSE`] through; the first that is answered closes it.
+/// anybody. Open, it asks for a probe in the background once in [`PAUSE`]; the first answer closes it.
 #[derive(Debug, Default)]
 pub(super) struct Breaker(Mutex<State>);
 
@@ -19,16 +19,16 @@ struct State {
 }
 
 impl Breaker {
-    /// Whether a check may ask the store at `now`.
-    pub(super) fn admits(&self, now: Instant) -> bool {
+    /// What a check does at `now`.
+    pub(super) fn admits(&self, now: Instant) -> Admission {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match state.next_probe {
-            Some(next) if now < next => false,
+            Some(next) if now < next => Admission::Fail,
             Some(_) => {
                 state.next_probe = Some(now + PAUSE);
-                true
+                Admission::FailAndProbe
             }
-            None => true,
+            None => Admission::Ask,
         }
     }
 
@@ -53,7 +53,18 @@ impl Breaker {
     }
 }
 
-/// How long checks fail fast before the next one asks.
+/// What a check does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// It asks the store.
+    Ask,
+    /// It fails at once.
+    Fail,
+    /// The same, and has the store probed.
+    FailAndProbe,
+}
+
+/// How long between two probes.
 pub(super) const PAUSE: Duration = Duration::from_millis(200);
 
 /// How many failures in a row open the breaker.
@@ -64,17 +75,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn r1_an_open_breaker_lets_one_check_in_a_pause_through() {
+    fn r1_an_open_breaker_fails_checks_at_once_and_has_the_store_probed_once_in_a_pause() {
         let (breaker, start) = (Breaker::default(), Instant::now());
         for _ in 0..PATIENCE {
-            assert!(breaker.admits(start));
+            assert_eq!(breaker.admits(start), Admission::Ask);
             breaker.failed(start);
         }
-        assert!(!breaker.admits(start));
-        assert!(breaker.admits(start + PAUSE));
-        assert!(!breaker.admits(start + PAUSE));
+        assert_eq!(breaker.admits(start), Admission::Fail);
+        assert_eq!(breaker.admits(start + PAUSE), Admission::FailAndProbe);
+        assert_eq!(breaker.admits(start + PAUSE), Admission::Fail);
         breaker.answered();
-        assert!(breaker.admits(start + PAUSE));
+        assert_eq!(breaker.admits(start + PAUSE), Admission::Ask);
     }
 
     #[test]
@@ -84,6 +95,6 @@ mod tests {
             breaker.failed(start);
             breaker.answered();
         }
-        assert!(breaker.admits(start));
+        assert_eq!(breaker.admits(start), Admission::Ask);
     }
 }

@@ -1,7 +1,10 @@
 //! A check: which cutoffs cover a token?
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -10,12 +13,13 @@ use futures::future::{OptionFuture, join};
 
 use crate::{
     clock::Timestamp,
+    defaults,
     revocation::{Cutoff, Cutoffs, Moment, Shard},
     store::{
         Consistency, Health, Lookup, StoreError,
         redis::{
             Inner,
-            breaker::{Breaker, PAUSE},
+            breaker::{Admission, Breaker, PAUSE},
             client::Reply,
             failure::{Failure, Purpose},
             keys::{is_legacy_jti, shard_slot, slot},
@@ -129,29 +133,44 @@ impl Inner {
         Ok(known)
     }
 
-    async fn ask(&self, query: &Lookup<'_>) -> Result<Answer, StoreError> {
+    async fn ask(self: &Arc<Self>, query: &Lookup<'_>) -> Result<Answer, StoreError> {
         self.is_started()?;
         let legacy = match (&self.settings.legacy_prefix, query.jti) {
             (Some(prefix), Some(jti)) => Some(format!("{prefix}{jti}")),
             _ => None,
         };
         let breaker = self.breaker(query.shard);
-        if !breaker.admits(Instant::now()) {
-            return Err(StoreError::Unreachable {
-                store: self.name.clone(),
-                source: format!(
-                    "it has not answered lately; it is asked again every {} ms",
-                    PAUSE.as_millis()
-                )
-                .into(),
-            });
+        let unreachable = |reason: String| StoreError::Unreachable {
+            store: self.name.clone(),
+            source: reason.into(),
+        };
+        let admission = breaker.admits(Instant::now());
+        if admission == Admission::FailAndProbe {
+            let (inner, shard) = (Arc::clone(self), query.shard);
+            tokio::spawn(async move { inner.probe(shard).await });
+        }
+        if admission != Admission::Ask {
+            return Err(unreachable(format!(
+                "it has not answered lately; it is asked again every {} ms",
+                PAUSE.as_millis()
+            )));
+        }
+        let waiting = Waiting::one_more(&self.waiting);
+        if waiting.0.load(Ordering::Relaxed) > defaults::MAX_WAITING_CHECKS {
+            return Err(unreachable(
+                "too many checks wait for it already".to_owned(),
+            ));
         }
         let answer = self.ask_server(query, legacy).await;
-        match &answer {
-            Err(Failure::TimedOut(_) | Failure::Unreachable(_)) => breaker.failed(Instant::now()),
-            _ => breaker.answered(),
-        }
+        judge(breaker, &answer);
         answer.map_err(|failure| failure.into_error(&self.name, Purpose::Read))
+    }
+
+    /// Asks a server that has not answered lately, so that no request has to wait for it.
+    async fn probe(&self, shard: Shard) {
+        let key = Value::from(self.keys.epoch(shard));
+        let answer = self.checks.send(shard_slot(shard), "GET", vec![key]).await;
+        judge(self.breaker(shard), &answer);
     }
 
     /// One command in one slot; in a Cluster, the key of other services is a second, beside it.
@@ -195,6 +214,29 @@ impl Inner {
         // In a Cluster one node can hang while the others do well.
         let index = if self.cluster { shard.number() } else { 0 };
         &self.breakers[usize::from(index)]
+    }
+}
+
+fn judge<T>(breaker: &Breaker, answer: &Result<T, Failure>) {
+    match answer {
+        Err(Failure::TimedOut(_) | Failure::Unreachable(_)) => breaker.failed(Instant::now()),
+        _ => breaker.answered(),
+    }
+}
+
+/// One of the checks that wait for the server, until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn one_more(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

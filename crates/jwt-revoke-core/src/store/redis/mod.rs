@@ -31,7 +31,7 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicI64},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize},
     },
 };
 
@@ -103,6 +103,8 @@ pub(in crate::store::redis) struct Inner {
     checks: Link,
     writes: Link,
     breakers: [Breaker; SHARDS as usize],
+    /// How many checks wait for an answer.
+    waiting: AtomicUsize,
     started: AtomicBool,
     replica: Arc<Replica>,
     /// Dropped with the store, which ends it.
@@ -164,6 +166,7 @@ impl RedisStore {
             // A lost answer to a write is our business: see `Inner::write`.
             writes: link(settings.write_timeout, 1)?,
             breakers: Default::default(),
+            waiting: AtomicUsize::new(0),
             started: AtomicBool::new(false),
             replica: Arc::new(Replica::new(settings.replica_entries)),
             follower: OnceLock::new(),

@@ -1,5 +1,5 @@
 //! A service whose JWTs can be taken back: login with a password, a protected route, refresh with
-//! rotation, logout, logout everywhere, the list of devices.
+//! rotation, logout, logout everywhere, the list of devices, and the same for OAuth clients.
 //!
 //! ```sh
 //! cargo run -p example-axum            # on the embedded store, in ./jwt-revoke-data
@@ -27,12 +27,31 @@
 //! refresh "$(echo "$ALICE" | member refresh_token)"                                    # invalid_grant
 //! curl -i http://127.0.0.1:3000/me -H "authorization: Bearer $(echo "$ALICE" | member access_token)" # 401
 //! ```
+//!
+//! The same by OAuth (RFC 6749 §6, 7009, 7662). A login is the public client `first-party`, as is a request
+//! that names no client; the client `api` has a secret, which `JWT_REVOKE_CLIENT_SECRET` replaces. Client
+//! libraries find the endpoints by themselves where `JWT_REVOKE_ISSUER` is the address that they reach the
+//! program at:
+//!
+//! ```sh
+//! JWT_REVOKE_ISSUER=http://127.0.0.1:3000 cargo run -p example-axum
+//!
+//! curl -s http://127.0.0.1:3000/.well-known/oauth-authorization-server                 # the endpoints
+//! curl -s http://127.0.0.1:3000/auth/jwks.json                                         # the public keys
+//! oauth() { curl -s "http://127.0.0.1:3000/auth/$@"; }
+//! PAIR=$(oauth token -d grant_type=refresh_token -d refresh_token="$(login | member refresh_token)")
+//! ACCESS=$(echo "$PAIR" | member access_token)
+//! API=api:kT9xQ2mZr7Vb4LwYc6NdHs8PfJg3EuAo
+//! oauth introspect -u "$API" -d token="$ACCESS"                                        # "active":true
+//! oauth revoke -d token="$(echo "$PAIR" | member refresh_token)"                       # the whole session
+//! oauth introspect -u "$API" -d token="$ACCESS"                                        # "active":false
+//! ```
 
 mod app;
 
 use std::{error::Error, io::Write as _, process::ExitCode};
 
-use example_shared::{Settings, Users, signing_key, try_it};
+use example_shared::{Settings, Users, oauth, signing_key, try_it};
 use jwt_revoke_core::{Guard, Issuer, Report, session::Sessions, store::AnyStore};
 use tokio::{net::TcpListener, signal};
 use tracing_subscriber::EnvFilter;
@@ -57,7 +76,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_env()?;
     let key = signing_key(&settings.key, settings.algorithm)?;
     let store = AnyStore::connect(&settings.store).await?;
-    let issuer = Issuer::new(key, "https://auth.example.com", "api")
+    let issuer = Issuer::new(key, &*settings.issuer, "api")
         .with_lifetime(settings.access_lifetime)
         .with_leeway(settings.leeway);
     let guard = Guard::new(issuer.verifier(), store).with_outage(settings.outage);
@@ -66,6 +85,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .with_grace(settings.grace)
         .with_reuse(settings.reuse)
         .with_idle_lifetime(settings.refresh_lifetime);
+    let oauth = oauth(&sessions, &settings)?;
 
     let listener = TcpListener::bind(settings.addr).await.map_err(|error| {
         format!(
@@ -78,7 +98,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     writeln!(stdout, "listening on http://{addr}")?;
     writeln!(stdout, "{}", try_it(addr))?;
 
-    let app = app::app(&sessions, Users::demo()?);
+    let app = app::app(&sessions, Users::demo()?, oauth);
     axum::serve(listener, app)
         .with_graceful_shutdown(asked_to_stop())
         .await?;

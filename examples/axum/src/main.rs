@@ -5,28 +5,31 @@
 //! cargo run -p example-axum            # on the embedded store, in ./jwt-revoke-data
 //! JWT_REVOKE_STORE=redis://127.0.0.1:6379 cargo run -p example-axum
 //!
-//! json='content-type: application/json'
-//! login() { curl -s http://127.0.0.1:3000/login -H "$json" -d '{"username":"alice","password":"wonderland"}'; }
-//! member() { sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }
-//! refresh() { curl -s http://127.0.0.1:3000/auth/refresh -H "$json" -d "{\"refresh_token\":\"$1\"}"; }
+//! AT=http://127.0.0.1:3000
+//! login()   { curl -s $AT/login -H content-type:application/json -d '{"username":"alice","password":"wonderland"}'; }
+//! token()   { printf %s "$2" | sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }
+//! refresh() { curl -s $AT/auth/refresh -H content-type:application/json -d "{\"refresh_token\":\"$(token refresh_token "$1")\"}"; }
+//! status()  { curl -s -o /dev/null -w '%{http_code}\n' -H "authorization: Bearer $(token access_token "$1")" "$AT$2" -X "$3"; }
+//! me()      { status "$1" /me GET; }
 //!
-//! ACCESS=$(login | member access_token)
-//! curl -i http://127.0.0.1:3000/me -H "authorization: Bearer $ACCESS"                  # 200
-//! curl -s http://127.0.0.1:3000/auth/sessions -H "authorization: Bearer $ACCESS"       # the devices
-//! curl -i -X POST http://127.0.0.1:3000/auth/logout -H "authorization: Bearer $ACCESS" # 204
-//! curl -i http://127.0.0.1:3000/me -H "authorization: Bearer $ACCESS"                  # 401
+//! PHONE=$(login); me "$PHONE"                              # 200
+//! status "$PHONE" /auth/logout POST; me "$PHONE"           # 204, and 401 from now on
+//!
+//! PHONE=$(login); PHONE=$(refresh "$PHONE"); me "$PHONE"   # 200; the first refresh token is spent
+//!
+//! STOLEN=$(login)                                          # a thief copies what Alice has,
+//! ALICE=$(refresh "$STOLEN")                               # Alice refreshes, and
+//! refresh "$STOLEN"; echo                                  # the thief comes second: invalid_grant
+//! refresh "$ALICE"; echo                                   # nobody knows who was the thief: invalid_grant
+//! me "$ALICE"; me "$STOLEN"; me "$PHONE"                   # 401 401 401: nothing of Alice is left to use
+//!
+//! PHONE=$(login); LAPTOP=$(login)                          # Alice logs in again, the thief cannot
+//! status "$PHONE" /auth/logout-all POST                    # 204: log out everywhere
+//! me "$PHONE"; me "$LAPTOP"; me "$(login)"                 # 401 401, and 200 for a new login
 //! ```
 //!
-//! A theft, with `JWT_REVOKE_GRACE=0` (with the default, a spent token still gets its successor for
-//! 30 seconds, for answers that were lost and tabs that refresh together):
-//!
-//! ```sh
-//! STOLEN=$(login | member refresh_token)     # a thief copies Alice's refresh token
-//! ALICE=$(refresh "$STOLEN")                 # Alice refreshes: the copy is spent
-//! refresh "$STOLEN"                          # the thief tries it: invalid_grant, and both sides die
-//! refresh "$(echo "$ALICE" | member refresh_token)"                                    # invalid_grant
-//! curl -i http://127.0.0.1:3000/me -H "authorization: Bearer $(echo "$ALICE" | member access_token)" # 401
-//! ```
+//! The theft is for `JWT_REVOKE_GRACE=0`: with the default, a spent token gets its successor again for 30
+//! seconds, for answers that were lost and tabs that refresh together.
 //!
 //! The same by OAuth (RFC 6749 §6, 7009, 7662). A login is the public client `first-party`, as is a request
 //! that names no client; the client `api` has a secret, which `JWT_REVOKE_CLIENT_SECRET` replaces. Client
@@ -39,12 +42,12 @@
 //! curl -s http://127.0.0.1:3000/.well-known/oauth-authorization-server                 # the endpoints
 //! curl -s http://127.0.0.1:3000/auth/jwks.json                                         # the public keys
 //! oauth() { curl -s "http://127.0.0.1:3000/auth/$@"; }
-//! PAIR=$(oauth token -d grant_type=refresh_token -d refresh_token="$(login | member refresh_token)")
-//! ACCESS=$(echo "$PAIR" | member access_token)
+//! PAIR=$(oauth token -d grant_type=refresh_token -d refresh_token="$(token refresh_token "$(login)")")
+//! ACCESS=$(token access_token "$PAIR")
 //! API=api:kT9xQ2mZr7Vb4LwYc6NdHs8PfJg3EuAo
-//! oauth introspect -u "$API" -d token="$ACCESS"                                        # "active":true
-//! oauth revoke -d token="$(echo "$PAIR" | member refresh_token)"                       # the whole session
-//! oauth introspect -u "$API" -d token="$ACCESS"                                        # "active":false
+//! oauth introspect -u "$API" -d token="$ACCESS"; echo                                  # "active":true
+//! oauth revoke -d token="$(token refresh_token "$PAIR")"                               # the whole session
+//! oauth introspect -u "$API" -d token="$ACCESS"; echo                                  # "active":false
 //! ```
 
 mod app;

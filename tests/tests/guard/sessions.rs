@@ -1,14 +1,20 @@
-//! Sessions over a guard that accepts another issuer's tokens too.
+//! Sessions over a guard that accepts another issuer's tokens too, or that names claims of its own.
 
 use jwt_revoke_core::{
     Access, Guard, Issuer,
-    session::{EndError, Grant, Pair, Sessions},
+    guard::Target,
+    session::{EndError, Grant, Pair, RefreshError, Sessions},
     store::EmbeddedStore,
+    token::Scope,
     verify::{SigningKey, Verifier},
-    wire::{Asked, Companion},
+    wire::{
+        Asked, Companion,
+        oauth::{FormRequest, OAuth},
+    },
 };
+use serde_json::{Value, json};
 
-use super::{AUDIENCE, ISSUER, is_admitted, key};
+use super::{AUDIENCE, ISSUER, is_admitted, key, tenant};
 
 const OTHER: &str = "https://login.example.net";
 
@@ -24,9 +30,12 @@ fn sessions_of(
 }
 
 async fn login(sessions: &Sessions, subject: &str) -> Pair {
+    login_with(sessions, subject, &Grant::new()).await
+}
+
+async fn login_with(sessions: &Sessions, subject: &str, grant: &Grant) -> Pair {
     let attempt = sessions.begin().await.unwrap();
-    let grant = Grant::new();
-    sessions.login(attempt, subject, &grant).await.unwrap()
+    sessions.login(attempt, subject, grant).await.unwrap()
 }
 
 /// Our Alice has two devices. Our guard admits the other issuer's Alice, who is somebody else.
@@ -99,4 +108,64 @@ async fn t12_another_issuers_token_manages_no_session_by_the_routes() {
         assert_eq!(reply.status, 403, "{reply:?}");
     }
     two.assert_that_nothing_ended().await;
+}
+
+#[tokio::test]
+async fn t12_another_issuers_scope_does_not_open_introspection() {
+    let key = key();
+    let sessions = sessions_of(ISSUER, &key, Verifier::allow_any_issuer);
+    let theirs = sessions_of(OTHER, &key, |verifier| verifier);
+    let scope = Scope::parse("introspect").unwrap();
+    let service = Grant::new().with_scope(scope.clone());
+    let ours = login_with(&sessions, "service", &service).await;
+    let stranger = login_with(&theirs, "service", &service).await;
+    let oauth = OAuth::new(sessions.clone()).with_introspection_scope(scope);
+    for (caller, status) in [(&ours, 200), (&stranger, 403)] {
+        let alice = login(&sessions, "alice").await;
+        assert_eq!(introspect(&oauth, caller, &alice).await.0, status);
+    }
+}
+
+#[tokio::test]
+async fn the_empty_scope_which_every_token_has_opens_no_introspection() {
+    let sessions = sessions_of(ISSUER, &key(), |verifier| verifier);
+    let oauth = OAuth::new(sessions.clone()).with_introspection_scope(Scope::default());
+    let alice = login(&sessions, "alice").await;
+    let (status, body) = introspect(&oauth, &alice, &alice).await;
+    assert_eq!((status, &body["active"]), (401, &Value::Null), "{body}");
+}
+
+async fn introspect(oauth: &OAuth, caller: &Pair, token: &Pair) -> (u16, Value) {
+    let header = format!("Bearer {}", caller.access_token());
+    let form = format!("token={}", token.access_token());
+    let request = FormRequest::new(form.as_bytes()).with_authorization([header.as_bytes()]);
+    let reply = oauth.introspect(&request).await;
+    (reply.status, serde_json::from_slice(&reply.body).unwrap())
+}
+
+/// The claims of a session are in its refresh tokens too, and so is what they can be revoked by.
+#[tokio::test]
+async fn a_tenant_that_is_off_boarded_refreshes_no_session() {
+    let dimension = |verifier: Verifier| verifier.with_claim_dimension(tenant());
+    let sessions = sessions_of(ISSUER, &key(), dimension);
+    let of = |name: &str| {
+        Grant::new()
+            .with_claims(&json!({ "tenant": name }))
+            .unwrap()
+    };
+    let (acme, other) = (
+        login_with(&sessions, "alice", &of("acme")).await,
+        login_with(&sessions, "alice", &of("other")).await,
+    );
+    let target = Target::claim(&tenant(), "acme");
+    sessions.guard().revoke(target).await.unwrap();
+    let refused = sessions.refresh(acme.refresh_token(), None).await;
+    assert!(matches!(refused, Err(RefreshError::Ended)), "{refused:?}");
+    assert!(!is_admitted(sessions.guard(), acme.access_token()).await);
+    let refreshed = sessions.refresh(other.refresh_token(), None).await;
+    refreshed.expect("a session of another tenant");
+    // Whoever is let in again gets a session that works.
+    let anew = login_with(&sessions, "alice", &of("acme")).await;
+    assert!(is_admitted(sessions.guard(), anew.access_token()).await);
+    sessions.refresh(anew.refresh_token(), None).await.unwrap();
 }

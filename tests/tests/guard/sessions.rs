@@ -1,7 +1,9 @@
 //! Sessions over a guard that accepts another issuer's tokens too, or that names claims of its own.
 
+use std::{sync::Arc, time::Duration};
+
 use jwt_revoke_core::{
-    Access, Guard, Issuer,
+    Access, Guard, Issuer, defaults,
     guard::Target,
     session::{EndError, Grant, Pair, RefreshError, Sessions},
     store::EmbeddedStore,
@@ -14,7 +16,7 @@ use jwt_revoke_core::{
 };
 use serde_json::{Value, json};
 
-use super::{AUDIENCE, ISSUER, is_admitted, key, tenant};
+use super::{AUDIENCE, ISSUER, clock, is_admitted, key, tenant};
 
 const OTHER: &str = "https://login.example.net";
 
@@ -108,6 +110,29 @@ async fn t12_another_issuers_token_manages_no_session_by_the_routes() {
         assert_eq!(reply.status, 403, "{reply:?}");
     }
     two.assert_that_nothing_ended().await;
+}
+
+/// A retry gets the pair that was issued before, which has lived for a while.
+#[tokio::test]
+async fn s3_a_retry_is_told_how_long_the_pair_lives_from_now() {
+    let (clock, shared) = clock();
+    let issuer = Issuer::new(key(), ISSUER, AUDIENCE);
+    let verifier = issuer.verifier().with_clock(Arc::clone(&shared));
+    let store = EmbeddedStore::builder().with_clock(shared).in_memory();
+    let sessions = Sessions::new(&Guard::new(verifier, store), issuer);
+    let first = login(&sessions, "alice").await;
+    clock.advance(Duration::from_secs(60));
+    let rotated = sessions.refresh(first.refresh_token(), None).await.unwrap();
+    clock.advance(Duration::from_millis(20_500));
+    let retried = sessions.refresh(first.refresh_token(), None).await.unwrap();
+    assert_eq!(retried.access_token(), rotated.access_token());
+    assert_eq!(rotated.expires_in(), defaults::ACCESS_LIFETIME);
+    assert_eq!(rotated.refresh_expires_in(), defaults::REFRESH_LIFETIME);
+    // Down to the whole second: nobody is told that a token lives longer than it does.
+    let since = Duration::from_secs(21);
+    assert_eq!(retried.expires_in(), defaults::ACCESS_LIFETIME - since);
+    let left = defaults::REFRESH_LIFETIME - since;
+    assert_eq!(retried.refresh_expires_in(), left);
 }
 
 #[tokio::test]

@@ -99,10 +99,12 @@ impl Sessions {
         if wanted.is_some_and(|wanted| !scope.covers(wanted)) {
             return Err(token.too_much());
         }
+        let mut retried_at = None;
         let identity = match inner.rotate(&rotating).await? {
             Outcome::Rotated(identity) => identity,
             Outcome::Retried(identity) => {
                 inner.tell_of(&token, EventKind::GraceRetry);
+                retried_at = Some(inner.guard.verifier().clock().now());
                 identity
             }
             Outcome::Recovered(identity) => {
@@ -116,6 +118,7 @@ impl Sessions {
             session: &token.session,
             client: &token.presented.client,
             identity: &identity,
+            handed_out_at: retried_at.map_or(identity.issued_at, |at| at.max(identity.issued_at)),
             scope: &scope,
             access_scope: wanted.unwrap_or(&scope),
             own: &own,

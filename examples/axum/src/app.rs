@@ -2,7 +2,7 @@
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{State, rejection::JsonRejection},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -76,9 +76,12 @@ struct Credentials {
 async fn login(
     State(app): State<App>,
     headers: HeaderMap,
-    Json(credentials): Json<Credentials>,
+    credentials: Result<Json<Credentials>, JsonRejection>,
 ) -> Response {
-    let Credentials { username, password } = credentials;
+    let Json(Credentials { username, password }) = match credentials {
+        Ok(credentials) => credentials,
+        Err(rejection) => return malformed(&rejection),
+    };
     // Before the password is checked: if it is changed meanwhile, this login is refused.
     let attempt = match app.sessions().begin().await {
         Ok(attempt) => attempt,
@@ -99,12 +102,31 @@ async fn login(
     }
 }
 
+/// Not the parser's words: they quote the body, and so the password.
+fn malformed(rejection: &JsonRejection) -> Response {
+    let (status, description) = match rejection.status() {
+        status @ StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            (status, "the body must be application/json")
+        }
+        status @ StatusCode::PAYLOAD_TOO_LARGE => (status, "the body is too large"),
+        _ => (
+            StatusCode::BAD_REQUEST,
+            "the body must be a JSON object with one username and one password",
+        ),
+    };
+    let body = json!({ "error": "invalid_request", "error_description": description });
+    answer(status, body)
+}
+
 fn failed(error: &LoginError) -> Response {
     if matches!(error, LoginError::Stale) {
         let body = json!({ "error": "invalid_grant", "error_description": "log in again" });
         return answer(StatusCode::UNAUTHORIZED, body);
     }
-    tracing::error!("login failed: {}", Report(error));
+    // Of an outage the guard tells, and not once for each request.
+    if !matches!(error, LoginError::Store(_)) {
+        tracing::error!("login failed: {}", Report(error));
+    }
     unavailable("no login at the moment")
 }
 

@@ -54,18 +54,13 @@ mod app;
 
 use std::{error::Error, io::Write as _, process::ExitCode};
 
-use example_shared::{Settings, Users, oauth, signing_key, try_it};
+use example_shared::{Settings, Users, log_to_stderr, oauth, signing_key, try_it};
 use jwt_revoke_core::{Guard, Issuer, Report, session::Sessions, store::AnyStore};
 use tokio::{net::TcpListener, signal};
-use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    log_to_stderr();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,7 +1,8 @@
 //! What the example programs share: settings from the environment, the key file, a user table, the
-//! OAuth clients, and the curl lines to try.
+//! OAuth clients, the log, and the curl lines to try.
 
 mod key_file;
+mod logging;
 mod oauth;
 mod settings;
 mod try_it;
@@ -9,6 +10,7 @@ mod users;
 
 pub use self::{
     key_file::{KeyFileError, signing_key},
+    logging::log_to_stderr,
     oauth::{OAuthError, oauth},
     settings::{Settings, SettingsError},
     try_it::try_it,

@@ -14,6 +14,9 @@ pub async fn r1_a_redis_that_is_down_at_the_start_ends_the_program(program: &Pro
     let url = format!("redis://operator:{PASSWORD}@{at}");
     let failed = program.fail(&[("JWT_REVOKE_STORE", &url)]);
     failed.assert_names(&[&at, "refused", "start it, or correct the address"]);
+    // Before it gives up, it says what it waits for.
+    let mut told = failed.stderr.lines().filter(|line| line.contains("INFO"));
+    assert!(told.any(|line| line.contains("waiting for the store") && line.contains(&at)));
     // Nothing beside the key was made, and no other store.
     assert!(
         !program

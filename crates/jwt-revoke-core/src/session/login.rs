@@ -35,7 +35,7 @@ impl Sessions {
     /// When the store does not answer: nobody can log in then.
     pub async fn begin(&self) -> Result<LoginAttempt, StoreError> {
         self.0.require().await?;
-        let since = self.0.store().earliest_now().await?;
+        let since = self.0.guard.heard(self.0.store().earliest_now().await)?;
         Ok(LoginAttempt { since })
     }
 

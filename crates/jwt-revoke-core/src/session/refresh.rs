@@ -13,6 +13,7 @@ use super::{
     sessions::{Inner, odd_answer},
 };
 use crate::{
+    Report,
     revocation::Digest,
     session::{
         AttemptId, Cause, Event, EventKind, IssueError, Outcome, Presented, Proposal, Refreshing,
@@ -65,6 +66,19 @@ impl Sessions {
     }
 
     async fn exchange(
+        &self,
+        token: &str,
+        presenter: impl FnOnce(&ClientId) -> Option<ClientId>,
+        wanted: Option<&Scope>,
+    ) -> Result<Pair, RefreshError> {
+        let exchanged = self.try_exchange(token, presenter, wanted).await;
+        if let Err(error @ (RefreshError::Hook(_) | RefreshError::Issue(_))) = &exchanged {
+            tracing::warn!(reason = %Report(error), "the application failed a refresh");
+        }
+        exchanged
+    }
+
+    async fn try_exchange(
         &self,
         token: &str,
         presenter: impl FnOnce(&ClientId) -> Option<ClientId>,

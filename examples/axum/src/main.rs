@@ -54,7 +54,7 @@ mod app;
 
 use std::{error::Error, io::Write as _, process::ExitCode};
 
-use example_shared::{Settings, Users, log_to_stderr, oauth, signing_key, try_it};
+use example_shared::{Settings, Users, log_to_stderr, oauth, ready_or_soon, signing_key, try_it};
 use jwt_revoke_core::{Guard, Issuer, Report, session::Sessions, store::AnyStore};
 use tokio::{net::TcpListener, signal};
 
@@ -78,7 +78,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .with_lifetime(settings.access_lifetime)
         .with_leeway(settings.leeway);
     let guard = Guard::new(issuer.verifier(), store).with_outage(settings.outage);
-    guard.ready().await?;
+    ready_or_soon(&guard).await?;
     let sessions = Sessions::new(&guard, issuer)
         .with_grace(settings.grace)
         .with_reuse(settings.reuse)

@@ -4,6 +4,7 @@
 mod key_file;
 mod logging;
 mod oauth;
+mod ready;
 mod settings;
 mod try_it;
 mod users;
@@ -12,6 +13,7 @@ pub use self::{
     key_file::{KeyFileError, signing_key},
     logging::log_to_stderr,
     oauth::{OAuthError, oauth},
+    ready::ready_or_soon,
     settings::{Settings, SettingsError},
     try_it::try_it,
     users::Users,

@@ -57,6 +57,7 @@ macro_rules! service_suite {
             an_outage_that_is_allowed_lets_good_tokens_through_and_no_others
             a_request_at_hand_is_finished_before_it_stops
             r1_a_redis_that_is_down_at_the_start_ends_the_program
+            r1_a_redis_that_is_slow_at_the_start_does_not_end_the_program
             r3_a_redis_that_refuses_the_password_ends_the_program
             r9_a_store_that_is_in_use_ends_the_second_program
             r9_a_store_that_cannot_be_written_ends_the_program

@@ -3,8 +3,16 @@
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
-use super::{Program, process::ALICE};
-use crate::redis_server::{RedisServer, free_port};
+use jwt_revoke_core::defaults;
+
+use super::{
+    Program,
+    process::{ALICE, again},
+};
+use crate::{
+    proxy::{Fault, Proxy},
+    redis_server::{RedisServer, free_port},
+};
 
 const PASSWORD: &str = "pAsSw0rd-in-the-url";
 
@@ -24,6 +32,21 @@ pub async fn r1_a_redis_that_is_down_at_the_start_ends_the_program(program: &Pro
             .join("jwt-revoke-data/revocations.redb")
             .exists()
     );
+}
+
+pub async fn r1_a_redis_that_is_slow_at_the_start_does_not_end_the_program(program: &Program) {
+    let redis = RedisServer::start();
+    let proxy = Proxy::start(redis.port()).await;
+    // Twice as long as a check waits.
+    proxy.set(Fault::Delay(2 * defaults::CHECK_TIMEOUT));
+    let url = format!("redis://127.0.0.1:{}", proxy.port());
+    let service = program.start(&[("JWT_REVOKE_STORE", &url)]);
+    assert_eq!(service.get("/readyz").await.status, 503);
+    assert_eq!(service.get("/healthz").await.status, 200);
+    proxy.set(Fault::None);
+    let token = service.token(ALICE).await;
+    assert_eq!(service.decision(&token).await, 200);
+    assert_eq!(again(|| service.get("/readyz")).await.status, 200);
 }
 
 pub async fn r3_a_redis_that_refuses_the_password_ends_the_program(program: &Program) {

@@ -133,6 +133,9 @@ pub const REPLICA_ENTRIES: usize = 4_000_000;
 /// The most JSON that an application may add to a token, in bytes.
 pub const MAX_OWN_CLAIMS_BYTES: usize = 1024;
 
+/// How often the log tells of an outage that goes on.
+pub const OUTAGE_LOG_INTERVAL: Duration = Duration::from_secs(5);
+
 /// The `client_id` in tokens of a login without an OAuth client: the application itself.
 pub const CLIENT_ID: &str = "first-party";
 

@@ -2,7 +2,7 @@
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{State, rejection::JsonRejection},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -11,10 +11,11 @@ use example_shared::Users;
 use jwt_revoke_core::{
     Report,
     session::{Grant, LoginError, Sessions},
+    wire::oauth::{Metadata, OAuth},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower_jwt_revoke::{AuthUser, RevocationLayer, Routes};
+use tower_jwt_revoke::{AuthUser, RevocationLayer, Routes, oauth_routes, well_known};
 
 #[derive(Clone)]
 struct App {
@@ -28,8 +29,13 @@ impl App {
     }
 }
 
-pub(crate) fn app(sessions: &Sessions, users: Users) -> Router {
+pub(crate) fn app(
+    sessions: &Sessions,
+    users: Users,
+    (oauth, metadata): (OAuth, Metadata),
+) -> Router {
     let routes = Routes::new(sessions);
+    let companion = routes.clone().into_router().merge(oauth_routes(oauth));
     let protected = Router::new()
         .route("/me", get(me))
         .route_layer(RevocationLayer::new(sessions.guard().clone()));
@@ -40,7 +46,8 @@ pub(crate) fn app(sessions: &Sessions, users: Users) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         // The companion routes check their own tokens, so they are not behind the layer.
-        .nest("/auth", routes.clone().into_router())
+        .nest("/auth", companion)
+        .merge(well_known(metadata))
         .with_state(App { routes, users })
 }
 
@@ -69,9 +76,12 @@ struct Credentials {
 async fn login(
     State(app): State<App>,
     headers: HeaderMap,
-    Json(credentials): Json<Credentials>,
+    credentials: Result<Json<Credentials>, JsonRejection>,
 ) -> Response {
-    let Credentials { username, password } = credentials;
+    let Json(Credentials { username, password }) = match credentials {
+        Ok(credentials) => credentials,
+        Err(rejection) => return malformed(&rejection),
+    };
     // Before the password is checked: if it is changed meanwhile, this login is refused.
     let attempt = match app.sessions().begin().await {
         Ok(attempt) => attempt,
@@ -92,12 +102,31 @@ async fn login(
     }
 }
 
+/// Not the parser's words: they quote the body, and so the password.
+fn malformed(rejection: &JsonRejection) -> Response {
+    let (status, description) = match rejection.status() {
+        status @ StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            (status, "the body must be application/json")
+        }
+        status @ StatusCode::PAYLOAD_TOO_LARGE => (status, "the body is too large"),
+        _ => (
+            StatusCode::BAD_REQUEST,
+            "the body must be a JSON object with one username and one password",
+        ),
+    };
+    let body = json!({ "error": "invalid_request", "error_description": description });
+    answer(status, body)
+}
+
 fn failed(error: &LoginError) -> Response {
     if matches!(error, LoginError::Stale) {
         let body = json!({ "error": "invalid_grant", "error_description": "log in again" });
         return answer(StatusCode::UNAUTHORIZED, body);
     }
-    tracing::error!("login failed: {}", Report(error));
+    // Of an outage the guard tells, and not once for each request.
+    if !matches!(error, LoginError::Store(_)) {
+        tracing::error!("login failed: {}", Report(error));
+    }
     unavailable("no login at the moment")
 }
 

@@ -13,7 +13,7 @@ use jwt_revoke_core::{
 };
 
 /// The settings of an example program.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// `JWT_REVOKE_ADDR`: where to listen; port 0 picks a free one.
     pub addr: SocketAddr,
@@ -26,6 +26,12 @@ pub struct Settings {
     /// `JWT_REVOKE_CONSISTENCY`: `mirror:MILLISECONDS`, how old the copy of the store may be by which a token
     /// is judged, or `strict`.
     pub consistency: Consistency,
+    /// `JWT_REVOKE_ISSUER`: who issues the tokens, and where OAuth clients reach the program. Tokens
+    /// of another issuer are not accepted.
+    pub issuer: String,
+    /// `JWT_REVOKE_CLIENT_SECRET`: the secret of the OAuth client `api`. Do not print it. The default
+    /// is for trying things out, as the users and their passwords are.
+    pub client_secret: String,
     /// `JWT_REVOKE_OUTAGE`: `deny` or `allow`.
     pub outage: Outage,
     /// `JWT_REVOKE_GRACE`: seconds in which a spent refresh token gets its successor again.
@@ -95,6 +101,8 @@ impl Settings {
                     defaults::SHORTEST_STALENESS.as_millis()
                 ),
             })?,
+            issuer: text("JWT_REVOKE_ISSUER", "https://auth.example.com"),
+            client_secret: text("JWT_REVOKE_CLIENT_SECRET", DEMO_CLIENT_SECRET),
             outage: match outage.as_str() {
                 "deny" => Outage::Deny,
                 "allow" => Outage::Allow,
@@ -160,6 +168,9 @@ where
     })
 }
 
+/// For the curl lines. Everybody knows it.
+const DEMO_CLIENT_SECRET: &str = "kT9xQ2mZr7Vb4LwYc6NdHs8PfJg3EuAo";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,7 +208,7 @@ mod tests {
             ("JWT_REVOKE_LEEWAY", "-1"),
             ("JWT_REVOKE_LEEWAY", "301"),
         ] {
-            let error = with(name, value).unwrap_err();
+            let error = with(name, value).err().unwrap();
             assert!(error.to_string().starts_with(name), "{error}");
         }
     }

@@ -33,12 +33,17 @@ pub async fn an_outage_is_503_with_retry_after(server: &Server) {
         Server::assert_ok(&server.get("/me", alice.token()).await, "alice");
     }
     let logs = logs::captured();
-    let outage = "status=503 reason=revocation state is unknown: controlled failed: told to fail";
-    assert!(
-        logs.lines()
-            .any(|line| line.contains("WARN") && line.contains(outage)),
-        "{logs}"
+    let told = |level: &str, words: &str| {
+        let told = |line: &&str| line.contains(level) && line.contains(words);
+        assert!(logs.lines().any(|line| told(&line)), "{words}: {logs}");
+    };
+    told(
+        "WARN",
+        "the store fails failures=1 reason=controlled failed: told to fail",
     );
+    told("INFO", "the store answers again");
+    let outage = "status=503 reason=revocation state is unknown: controlled failed: told to fail";
+    told("DEBUG", outage);
 }
 
 pub async fn an_outage_policy_of_allow_lets_good_tokens_through_and_no_forged_ones(

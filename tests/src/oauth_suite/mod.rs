@@ -26,7 +26,7 @@ mod token;
 pub use self::{
     clients::*,
     documents::*,
-    fixture::{Answers, Fixture, Server},
+    fixture::{Answers, Fixture, Server, basic, form_request},
     introspect::*,
     malformed::*,
     races::*,

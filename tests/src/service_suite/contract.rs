@@ -19,7 +19,7 @@ pub async fn the_first_line_says_where_it_listens(program: &Program) {
     assert_eq!(public.status, 200);
     assert!(public.json().is_object());
     // And then what to type.
-    let me = format!("status http://{}/me", service.address());
+    let me = format!("AT=http://{}", service.address());
     while !service.line().unwrap().contains(&me) {}
 }
 
@@ -174,11 +174,14 @@ pub async fn t9_a_malformed_login_is_4xx_and_harms_nobody(program: &Program) {
             "{start}: {response:?}"
         );
         assert!(!response.body.contains("access_token"), "{response:?}");
+        assert_malformed(&response);
     }
     let form = RawRequest::new("POST", "/login")
         .header("content-type", "application/x-www-form-urlencoded")
         .body("username=alice&password=wonderland");
-    assert_eq!(service.send(form).await.status, 415);
+    let response = service.send(form).await;
+    assert_eq!(response.status, 415);
+    assert_malformed(&response);
     assert_eq!(service.login(ALICE).await.status, 200);
     assert!(!service.log().contains("panicked"));
 }
@@ -193,6 +196,16 @@ pub async fn unknown_paths_are_404_and_other_methods_405(program: &Program) {
     }
     assert_eq!(service.get("/login").await.status, 405);
     assert_eq!(service.get("/auth/logout").await.status, 405);
+}
+
+/// An error as all routes say it, which quotes nothing of the request.
+#[track_caller]
+fn assert_malformed(response: &RawResponse) {
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    assert_eq!(response.json()["error"], "invalid_request", "{response:?}");
+    for quoted in [ALICE.0, ALICE.1, BOB.1] {
+        assert!(!response.body.contains(quoted), "{response:?}");
+    }
 }
 
 /// 401 with a challenge (RFC 6750 §3); without a token it has no error code.

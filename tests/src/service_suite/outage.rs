@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use jwt_revoke_core::defaults;
+
 use super::{
     Program, Service,
     process::{ALICE, BOB, again},
@@ -29,6 +31,7 @@ pub async fn r1_a_killed_redis_is_503_until_it_is_back_and_the_logged_out_stay_o
     fleet[0].log_out(&out).await;
     assert_eq!(fleet[1].decision(&out).await, 401);
 
+    let start = Instant::now();
     redis.kill();
     for service in &fleet {
         is_away(service, &kept, &leaving).await;
@@ -42,9 +45,13 @@ pub async fn r1_a_killed_redis_is_503_until_it_is_back_and_the_logged_out_stay_o
     // It comes back with nothing: the one who knows has to say so before the other believes it.
     redis.run();
     for service in &fleet {
+        assert_told_now_and_then(service, start);
         service.until(&out, 401, &[200]).await;
         service.until(&kept, 200, &[401]).await;
         assert_eq!(service.decision(&out).await, 401);
+    }
+    for service in &fleet {
+        service.until_logged("the store answers again").await;
     }
     is_back(&fleet[0]).await;
 }
@@ -122,6 +129,16 @@ async fn is_away(service: &Service<'_>, token: &str, leaving: &str) {
     // A bad token stays bad, and a request without one too.
     assert_eq!(service.me("a.b.c").await.status, 401);
     assert_eq!(service.send(RawRequest::get("/me")).await.status, 401);
+}
+
+/// An outage that began at `start` is told of, and not once for each request.
+fn assert_told_now_and_then(service: &Service<'_>, start: Instant) {
+    let log = service.log();
+    let told = log.lines().filter(|line| line.contains("WARN"));
+    let told = told.filter(|line| line.contains("the store fails")).count();
+    let interval = defaults::OUTAGE_LOG_INTERVAL.as_secs_f64();
+    let most = 2 + (start.elapsed().as_secs_f64() / interval) as usize;
+    assert!((1..=most).contains(&told), "{told} of at most {most}");
 }
 
 async fn is_back(service: &Service<'_>) {

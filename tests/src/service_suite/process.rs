@@ -123,7 +123,6 @@ impl Program {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("RUST_LOG", "trace")
-            .env("NO_COLOR", "1")
             .env("JWT_REVOKE_ADDR", "127.0.0.1:0")
             .envs(settings.iter().copied())
             .current_dir(self.folder())
@@ -135,7 +134,7 @@ impl Program {
         (child, log)
     }
 
-    /// Tokens and passwords are in no log, whatever its level.
+    /// Tokens and passwords are in no log, whatever its level; nor are colours, since it is a file.
     ///
     /// # Panics
     ///
@@ -146,6 +145,7 @@ impl Program {
             logs += &read(&self.folder().join(format!("log-{number}")));
         }
         assert!(!logs.contains("panicked"), "{logs}");
+        assert!(!logs.contains('\u{1b}'), "{logs}");
         for secret in &*self.secrets.lock().unwrap() {
             let line = logs.lines().find(|line| line.contains(secret));
             assert_eq!(line, None, "a secret is in the log");

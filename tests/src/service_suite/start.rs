@@ -3,8 +3,16 @@
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
-use super::{Program, process::ALICE};
-use crate::redis_server::{RedisServer, free_port};
+use jwt_revoke_core::defaults;
+
+use super::{
+    Program,
+    process::{ALICE, again},
+};
+use crate::{
+    proxy::{Fault, Proxy},
+    redis_server::{RedisServer, free_port},
+};
 
 const PASSWORD: &str = "pAsSw0rd-in-the-url";
 
@@ -14,6 +22,9 @@ pub async fn r1_a_redis_that_is_down_at_the_start_ends_the_program(program: &Pro
     let url = format!("redis://operator:{PASSWORD}@{at}");
     let failed = program.fail(&[("JWT_REVOKE_STORE", &url)]);
     failed.assert_names(&[&at, "refused", "start it, or correct the address"]);
+    // Before it gives up, it says what it waits for.
+    let mut told = failed.stderr.lines().filter(|line| line.contains("INFO"));
+    assert!(told.any(|line| line.contains("waiting for the store") && line.contains(&at)));
     // Nothing beside the key was made, and no other store.
     assert!(
         !program
@@ -21,6 +32,21 @@ pub async fn r1_a_redis_that_is_down_at_the_start_ends_the_program(program: &Pro
             .join("jwt-revoke-data/revocations.redb")
             .exists()
     );
+}
+
+pub async fn r1_a_redis_that_is_slow_at_the_start_does_not_end_the_program(program: &Program) {
+    let redis = RedisServer::start();
+    let proxy = Proxy::start(redis.port()).await;
+    // Twice as long as a check waits.
+    proxy.set(Fault::Delay(2 * defaults::CHECK_TIMEOUT));
+    let url = format!("redis://127.0.0.1:{}", proxy.port());
+    let service = program.start(&[("JWT_REVOKE_STORE", &url)]);
+    assert_eq!(service.get("/readyz").await.status, 503);
+    assert_eq!(service.get("/healthz").await.status, 200);
+    proxy.set(Fault::None);
+    let token = service.token(ALICE).await;
+    assert_eq!(service.decision(&token).await, 200);
+    assert_eq!(again(|| service.get("/readyz")).await.status, 200);
 }
 
 pub async fn r3_a_redis_that_refuses_the_password_ends_the_program(program: &Program) {
@@ -137,6 +163,14 @@ pub async fn a_setting_that_cannot_be_understood_is_named(program: &Program) {
             &["", "15m", "-1", "1e3", "0", "86401"],
         ),
         ("JWT_REVOKE_LEEWAY", &["", "-1", "5s", "301"]),
+        (
+            "JWT_REVOKE_ISSUER",
+            &["", "auth", "http://auth.example.com", "https://a?b"],
+        ),
+        (
+            "JWT_REVOKE_CLIENT_SECRET",
+            &["", "secret", "your-client-secret-change-me-in-production"],
+        ),
     ] {
         for value in values {
             let failed = program.fail(&[(variable, value)]);

@@ -8,6 +8,7 @@ mod issuing;
 mod lifetimes;
 mod outage;
 mod secrets;
+mod sessions;
 mod targets;
 
 use std::sync::Arc;

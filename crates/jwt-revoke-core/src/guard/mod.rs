@@ -3,6 +3,7 @@
 mod access;
 mod checked;
 mod denied;
+mod outage;
 mod policy;
 mod revoke;
 mod target;
@@ -72,6 +73,7 @@ struct Shared {
     horizons: Horizons,
     /// Whether the store has promised to keep entries for `horizons`.
     required: AtomicBool,
+    outages: outage::OutageLog,
 }
 
 impl Guard {
@@ -101,6 +103,7 @@ impl Guard {
             store,
             horizons,
             required: AtomicBool::new(false),
+            outages: outage::OutageLog::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -216,6 +219,20 @@ impl Guard {
         verified.lookup().with_consistency(self.consistency)
     }
 
+    /// What the store said, told to the operator where it is the beginning or the end of an outage.
+    pub(crate) fn heard<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        match &answer {
+            Ok(_) => self.shared.outages.answered(),
+            // The fault of whoever asked.
+            Err(StoreError::CutoffAhead { .. }) => {}
+            Err(error) => {
+                let now = self.shared.verifier.clock().now();
+                self.shared.outages.failed(error, now);
+            }
+        }
+        answer
+    }
+
     async fn lookup(&self, verified: &Verified) -> Result<Cutoffs, StoreError> {
         let query = self.question(verified);
         // First, since a check has a shorter bound than a write, and what is known to be revoked is
@@ -233,7 +250,7 @@ impl Guard {
         verified: Verified,
         found: Result<Cutoffs, StoreError>,
     ) -> Result<Access, Denied> {
-        let (known, unknown) = match found {
+        let (known, unknown) = match self.heard(found) {
             Ok(cutoffs) => (cutoffs, None),
             Err(error) => (error.known(), Some(error)),
         };

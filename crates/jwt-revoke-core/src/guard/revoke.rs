@@ -58,7 +58,7 @@ impl Guard {
             .map(|target| self.revocation(target))
             .collect::<Result<Vec<_>, _>>()?;
         self.require().await?;
-        let at = self.store().revoke(&revocations).await?;
+        let at = self.heard(self.store().revoke(&revocations).await)?;
         for revocation in &revocations {
             let audit = &revocation.audit;
             tracing::info!(

@@ -318,7 +318,8 @@ impl Inner {
         let placement = Placement::One(verified.shard());
         let revocation = Revocation::new(dimension, issuer, value, placement, Reach::Forever)
             .with_audit(Some(cause.as_str().into()), None);
-        self.store().revoke(&[revocation]).await.map(drop)
+        let answer = self.store().revoke(&[revocation]).await;
+        self.guard.heard(answer).map(drop)
     }
 
     /// What covers the user's sessions through a client.
@@ -334,7 +335,8 @@ impl Inner {
             Digest::of(&Dimension::Client, issuer, client.as_str().as_bytes()),
             Digest::of(&Dimension::Issuer, issuer, issuer.as_bytes()),
         ];
-        self.store().find(&Lookup::new(shard, &digests)).await
+        let answer = self.store().find(&Lookup::new(shard, &digests)).await;
+        self.guard.heard(answer)
     }
 
     fn tell_ended(&self, subject: &Subject, ended: Vec<SessionId>, cause: Cause) {

@@ -119,16 +119,11 @@ pub(super) fn claim_values(
 ) -> Option<Vec<(Dimension, String)>> {
     let mut values = Vec::new();
     for name in dimensions {
-        let elements = match claims.get(name.as_str()) {
-            Some(Value::Array(elements)) => elements.as_slice(),
-            other => other.map_or(&[][..], std::slice::from_ref),
+        let Some(claim) = claims.get(name.as_str()) else {
+            continue;
         };
-        if elements.len() > defaults::MAX_CLAIM_ELEMENTS {
-            return None;
-        }
-        for element in elements {
-            let value = ClaimValue::from_json(element)?.canonical();
-            values.push((Dimension::Claim(name.clone()), value));
+        for value in ClaimValue::all_of(claim)? {
+            values.push((Dimension::Claim(name.clone()), value.canonical()));
         }
     }
     Some(values)

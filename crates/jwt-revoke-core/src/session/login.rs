@@ -35,7 +35,7 @@ impl Sessions {
     /// When the store does not answer: nobody can log in then.
     pub async fn begin(&self) -> Result<LoginAttempt, StoreError> {
         self.0.require().await?;
-        let since = self.0.store().earliest_now().await?;
+        let since = self.0.guard.heard(self.0.store().earliest_now().await)?;
         Ok(LoginAttempt { since })
     }
 
@@ -82,6 +82,7 @@ impl Sessions {
                         session: &session,
                         client: &record.client,
                         identity: &record.current,
+                        handed_out_at: record.current.issued_at,
                         scope: &grant.scope,
                         access_scope: &grant.scope,
                         own: &grant.claims,
@@ -108,6 +109,8 @@ pub(super) struct Signing<'a> {
     pub(super) session: &'a SessionId,
     pub(super) client: &'a ClientId,
     pub(super) identity: &'a Identity,
+    /// When the pair is handed out: a retry may get one that was issued a while ago.
+    pub(super) handed_out_at: Timestamp,
     pub(super) scope: &'a Scope,
     /// That of the access token, or part of it.
     pub(super) access_scope: &'a Scope,
@@ -121,6 +124,7 @@ impl Inner {
             session,
             client,
             identity,
+            handed_out_at,
             scope,
             access_scope,
             own,
@@ -147,13 +151,16 @@ impl Inner {
             scope,
             own,
         })?;
+        let left = |deadline: Timestamp| {
+            Duration::from_secs(deadline.saturating_since(handed_out_at).as_secs())
+        };
         Ok(Pair {
             access,
             refresh,
             session: session.clone(),
             scope: access_scope.clone(),
-            expires_in: identity.access_expires_at.saturating_since(issued_at),
-            refresh_expires_in: identity.refresh_expires_at.saturating_since(issued_at),
+            expires_in: left(identity.access_expires_at),
+            refresh_expires_in: left(identity.refresh_expires_at),
         })
     }
 
@@ -256,13 +263,13 @@ impl Pair {
         &self.scope
     }
 
-    /// How long the access token lives from its `iat`, in whole seconds: `expires_in`
-    /// (RFC 6749 §5.1).
+    /// How long the access token lives from now, in whole seconds: `expires_in` (RFC 6749 §5.1). Less
+    /// than its whole lifetime for a retry, which gets the pair that was issued before.
     pub fn expires_in(&self) -> Duration {
         self.expires_in
     }
 
-    /// How long the refresh token lives from its `iat`, in whole seconds.
+    /// How long the refresh token lives from now, in whole seconds.
     pub fn refresh_expires_in(&self) -> Duration {
         self.refresh_expires_in
     }

@@ -13,6 +13,7 @@ use super::{
     sessions::{Inner, odd_answer},
 };
 use crate::{
+    Report,
     revocation::Digest,
     session::{
         AttemptId, Cause, Event, EventKind, IssueError, Outcome, Presented, Proposal, Refreshing,
@@ -70,6 +71,19 @@ impl Sessions {
         presenter: impl FnOnce(&ClientId) -> Option<ClientId>,
         wanted: Option<&Scope>,
     ) -> Result<Pair, RefreshError> {
+        let exchanged = self.try_exchange(token, presenter, wanted).await;
+        if let Err(error @ (RefreshError::Hook(_) | RefreshError::Issue(_))) = &exchanged {
+            tracing::warn!(reason = %Report(error), "the application failed a refresh");
+        }
+        exchanged
+    }
+
+    async fn try_exchange(
+        &self,
+        token: &str,
+        presenter: impl FnOnce(&ClientId) -> Option<ClientId>,
+        wanted: Option<&Scope>,
+    ) -> Result<Pair, RefreshError> {
         let inner = &*self.0;
         let verified = inner
             .refresh_verifier()
@@ -99,10 +113,12 @@ impl Sessions {
         if wanted.is_some_and(|wanted| !scope.covers(wanted)) {
             return Err(token.too_much());
         }
+        let mut retried_at = None;
         let identity = match inner.rotate(&rotating).await? {
             Outcome::Rotated(identity) => identity,
             Outcome::Retried(identity) => {
                 inner.tell_of(&token, EventKind::GraceRetry);
+                retried_at = Some(inner.guard.verifier().clock().now());
                 identity
             }
             Outcome::Recovered(identity) => {
@@ -116,6 +132,7 @@ impl Sessions {
             session: &token.session,
             client: &token.presented.client,
             identity: &identity,
+            handed_out_at: retried_at.map_or(identity.issued_at, |at| at.max(identity.issued_at)),
             scope: &scope,
             access_scope: wanted.unwrap_or(&scope),
             own: &own,

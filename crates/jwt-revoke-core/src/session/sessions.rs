@@ -200,8 +200,11 @@ impl Inner {
         &self,
         transition: Transition<'_>,
     ) -> Result<Transitioned, StoreError> {
-        self.require().await?;
-        self.store().transition(&transition).await
+        let answer = match self.require().await {
+            Ok(()) => self.store().transition(&transition).await,
+            Err(error) => Err(error),
+        };
+        self.guard.heard(answer)
     }
 
     /// What accepts this issuer's refresh tokens.

@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 
 use crate::{
     clock::Timestamp,
+    defaults,
     token::{ClientId, Jti, SessionId, Subject},
 };
 
@@ -138,6 +139,26 @@ impl ClaimValue {
             serde_json::Value::Number(number) => Self::from_number(number),
             _ => None,
         }
+    }
+
+    /// The values of a claim that is a dimension, each once; `None` if it is anything but a text, a
+    /// number, or an array of at most [`MAX_CLAIM_ELEMENTS`](defaults::MAX_CLAIM_ELEMENTS) of them.
+    pub(crate) fn all_of(claim: &serde_json::Value) -> Option<Vec<Self>> {
+        let elements = match claim {
+            serde_json::Value::Array(elements) => elements.as_slice(),
+            other => std::slice::from_ref(other),
+        };
+        if elements.len() > defaults::MAX_CLAIM_ELEMENTS {
+            return None;
+        }
+        let mut values = Vec::with_capacity(elements.len());
+        for element in elements {
+            let value = Self::from_json(element)?;
+            if !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        Some(values)
     }
 
     fn from_number(number: &serde_json::Number) -> Option<Self> {

@@ -241,7 +241,9 @@ impl Rules {
             let Some(name) = self.dimensions.get(*index) else {
                 continue;
             };
-            let values = claim_values(raw.get())
+            let claim = serde_json::from_str(raw.get()).ok();
+            let values = claim
+                .and_then(|claim| ClaimValue::all_of(&claim))
                 .ok_or_else(|| VerifyError::InvalidDimension(name.clone()))?;
             for value in values {
                 let dimension = Dimension::Claim(name.clone());
@@ -288,24 +290,4 @@ fn registered(claims: &RawClaims<'_>) -> Result<Registered, VerifyError> {
         authorized_party: claims.azp.as_deref().map(Into::into),
         scope,
     })
-}
-
-/// The values of a claim that is a dimension, each once; `None` if it is anything but a text, a
-/// number, or an array of at most 16 of them.
-fn claim_values(json: &str) -> Option<Vec<ClaimValue>> {
-    let value: serde_json::Value = serde_json::from_str(json).ok()?;
-    let serde_json::Value::Array(elements) = value else {
-        return ClaimValue::from_json(&value).map(|value| vec![value]);
-    };
-    if elements.len() > defaults::MAX_CLAIM_ELEMENTS {
-        return None;
-    }
-    let mut values = Vec::with_capacity(elements.len());
-    for element in &elements {
-        let value = ClaimValue::from_json(element)?;
-        if !values.contains(&value) {
-            values.push(value);
-        }
-    }
-    Some(values)
 }

@@ -24,15 +24,12 @@ impl Refusal {
         }
     }
 
-    /// Renders a denial and leaves a line in the log: at `warn` when the store failed, otherwise at
-    /// `debug`, with all causes and never the token.
+    /// Renders a denial and leaves a line in the log, at `debug`, with all causes and never the token.
+    /// Of an outage the guard tells at `warn`, once and then every few seconds.
     pub fn of(denied: &Denied, render: &dyn Render) -> Self {
         let refusal = render.render(denied);
         let (status, reason) = (refusal.status, Report(denied));
-        match denied {
-            Denied::StoreUnavailable(_) => tracing::warn!(status, %reason, "refused a request"),
-            _ => tracing::debug!(status, %reason, "refused a request"),
-        }
+        tracing::debug!(status, %reason, "refused a request");
         refusal
     }
 

@@ -84,6 +84,16 @@ impl Stand {
         access_lifetime: Duration,
         change: impl FnOnce(Sessions) -> Sessions,
     ) -> SessionServer {
+        self.server_by(|issuer| issuer.with_lifetime(access_lifetime), change)
+            .await
+    }
+
+    /// A server over an empty store, its issuer and its sessions changed.
+    pub async fn server_by(
+        &self,
+        adjust: impl FnOnce(Issuer) -> Issuer,
+        change: impl FnOnce(Sessions) -> Sessions,
+    ) -> SessionServer {
         let observer = Observer::default();
         let (store, redis) = match self.backend {
             Backend::Embedded => {
@@ -102,8 +112,7 @@ impl Stand {
             }
         };
         let key = SigningKey::generate(Algorithm::EdDSA).expect("a key");
-        let issuer = Issuer::new(key, "https://auth.example.com", "api");
-        let issuer = issuer.with_lifetime(access_lifetime);
+        let issuer = adjust(Issuer::new(key, "https://auth.example.com", "api"));
         let guard = Guard::new(issuer.verifier(), store);
         let events = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&events);

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    mem,
     sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
@@ -11,7 +12,7 @@ use futures::future::{join, join_all};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    defaults,
+    Report, defaults,
     revocation::{Cutoffs, Shard},
     store::{
         RedisStore, StoreError,
@@ -32,7 +33,13 @@ pub(super) async fn connect(store: RedisStore) -> Result<RedisStore, StoreError>
     let started = async {
         loop {
             match inner.start().await {
-                Err(error) if is_transient(&error) => last = Some(error),
+                Err(error) if is_transient(&error) => {
+                    if last.is_none() {
+                        let reason = Report(&error);
+                        tracing::info!(?bound, %reason, "waiting for the store to be reached");
+                    }
+                    last = Some(error);
+                }
                 result => return result,
             }
             sleep(RETRY).await;
@@ -257,14 +264,23 @@ impl Inner {
 
     /// Waits until no shard is healing.
     async fn until_whole(self: &Arc<Self>) -> Result<(), StoreError> {
+        let mut told = false;
         loop {
             let deadline = Instant::now() + self.settings.connect_timeout;
             let states = self.states(Probe::Look, deadline).await?;
             let left = states.iter().map(|(_, state)| state.healing).max();
-            match left {
-                Some(left) if !left.is_zero() => sleep(left).await,
-                _ => return Ok(()),
+            let Some(left) = left.filter(|left| !left.is_zero()) else {
+                return Ok(());
+            };
+            if !mem::replace(&mut told, true) {
+                tracing::info!(
+                    store = %self.name,
+                    ?left,
+                    "the store is new or was wiped: waiting for other processes to put back what \
+                     they know"
+                );
             }
+            sleep(left).await;
         }
     }
 

@@ -16,9 +16,17 @@ use crate::{
 /// | `__Host-access` | every path | the access token |
 /// | `__Secure-refresh` | the companion routes | the refresh token |
 ///
-/// Where the routes are mounted at the root, the second is `__Host-refresh`: that prefix asks for
-/// `Path=/` (RFC 6265bis §4.1.3). A cookie with it cannot be planted by a sibling domain; one with
-/// `__Secure-` can, which at worst makes for two cookies of one name, and those are refused.
+/// **A sibling domain can plant the second.** A host beside yours (`blog.example.com` beside
+/// `app.example.com`), or whoever answers in its name, can set `__Secure-refresh` for all of
+/// `example.com`. Beside your own there are then two cookies of one name, which is refused: no refresh
+/// and no logout until the planted one is gone. Before a login it can be the intruder's own refresh
+/// token, and the next refresh signs your user in as the intruder. Only the prefix `__Host-` keeps
+/// siblings out, and it asks for `Path=/` (RFC 6265bis §4.1.3): mount the routes at the root
+/// (`Cookies::under("/")`), and the cookie is called `__Host-refresh`. The price is that it is sent
+/// with every request. Do so unless every host of the domain is yours and as well kept.
+///
+/// Browsers keep `Secure` cookies of `https:` only, and some also those of `http://localhost`, for
+/// development (Chromium does).
 ///
 /// Browsers send cookies whatever page causes a request. So besides `SameSite`, requests that change
 /// state and bring one of these cookies must come from this origin: by `Sec-Fetch-Site`, else by
@@ -28,15 +36,16 @@ use crate::{
 ///
 /// Tabs share cookies. When two refresh at once, both get the same successor (see
 /// [`Sessions::with_grace`](crate::session::Sessions::with_grace)); a tab that was too slow for that
-/// is refused and nothing is taken from the other. Better that they do not run at once at all:
+/// is refused and nothing is taken from the other. Better that they do not run at once at all, and
+/// without a grace they must not: the second would be taken for a thief. A lock of all tabs:
 ///
 /// ```js
 /// async function api(path, init) {
+///   const since = Date.now();
 ///   const response = await fetch(path, init);
 ///   if (response.status !== 401) return response;
-///   const since = Date.now();
 ///   const fresh = await navigator.locks.request("refresh", async () => {
-///     // Another tab may have refreshed while this one waited for the lock.
+///     // Another tab may have refreshed since this one asked.
 ///     if (Number(localStorage.refreshedAt ?? 0) >= since) return true;
 ///     const refreshed = await fetch("/auth/refresh", { method: "POST" });
 ///     if (refreshed.ok) localStorage.refreshedAt = Date.now();

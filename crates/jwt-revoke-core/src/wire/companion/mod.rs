@@ -164,7 +164,7 @@ fn unavailable(error: &StoreError) -> Reply {
 }
 
 fn temporarily(reason: impl fmt::Display) -> Reply {
-    tracing::warn!(status = 503, %reason, "refused a request");
+    tracing::debug!(status = 503, %reason, "refused a request");
     let description = "try again shortly; the tokens may still be good";
     Reply::error(503, "temporarily_unavailable", description)
 }

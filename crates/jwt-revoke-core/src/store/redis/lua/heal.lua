@@ -11,7 +11,7 @@
 
 local BREATH = 2000 -- how long the next of a healer's scripts may take to come, ms
 
-local shard, answer = open(ARGV[1], ARGV[2], ARGV[3])
+local shard, answer = open_logged(ARGV[1], ARGV[2], ARGV[3])
 if not shard then
   return answer
 end

@@ -12,7 +12,8 @@ for _, sid in ipairs(redis.call('ZRANGE', INDEX, 0, -1)) do
 end
 for key, record in pairs(records) do
   -- A clock that stepped back must not date the change before a spend.
-  local changed_at = math.max(shard.now, record.last_used_at, record.privileges_changed_at)
-  redis.call('HSET', key, 'p', text({ changed_at, record.recovered and 1 or 0 }))
+  local changed_at, recovered = two(record.privileges)
+  changed_at = math.max(shard.now, record.last_used_at, changed_at)
+  redis.call('HSET', key, 'p', whole(changed_at) .. ' ' .. recovered)
 end
 return { 'ok', shard.now }

@@ -15,7 +15,7 @@
 --
 -- Idempotent: sent again after a lost answer it raises nothing that is not higher.
 
-local shard, answer = open(ARGV[1], ARGV[2], ARGV[3])
+local shard, answer = open_logged(ARGV[1], ARGV[2], ARGV[3])
 if not shard then
   return answer
 end

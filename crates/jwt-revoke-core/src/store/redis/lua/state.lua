@@ -21,7 +21,7 @@ local epoch = redis.call('GET', EPOCH)
 local word = 'here'
 local marks = redis.call('HMGET', META, 'opened', 'cut', 'told')
 local seen = math.max(tonumber(marks[1] or 0), tonumber(marks[3] or 0), tonumber(ARGV[7]))
-local now = instant(last_id(), seen)
+local now = instant(string.match(last_id(), '^%d+'), seen)
 -- What begins after a cutoff must not be dated in its millisecond.
 local told = math.max(now, tonumber(marks[2] or 0) + 1)
 if not layout or not epoch then
@@ -41,4 +41,4 @@ for i, name in ipairs({ 'access', 'session' }) do
     redis.call('HSET', META, name, ARGV[i + 1])
   end
 end
-return { word, epoch, math.max(redis.call('PTTL', HEALING), 0), told, math.max(told - instant('0-0', 0), 0) }
+return { word, epoch, math.max(redis.call('PTTL', HEALING), 0), told, math.max(told - instant(0, 0), 0) }

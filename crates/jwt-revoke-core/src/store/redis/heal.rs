@@ -179,24 +179,24 @@ impl Inner {
         entries: &[(Digest, Remembered)],
     ) -> Result<(), StoreError> {
         let fallback = fallback_horizons();
-        let mut keys = self.keys.of_script(shard);
-        let mut args = vec![
-            LAYOUT.to_owned(),
-            millis(fallback.access).to_string(),
-            millis(fallback.session).to_string(),
-        ];
+        let mut words = self.keys.of_script(shard);
+        for (digest, _) in entries {
+            words.key(&self.keys.deny(shard, digest));
+        }
+        words.word(LAYOUT);
+        words.number(millis(fallback.access));
+        words.number(millis(fallback.session));
         let now = std::time::Instant::now();
         for (digest, entry) in entries {
-            keys.push(self.keys.deny(shard, digest));
-            args.push(digest.to_string());
-            args.push(match entry.cutoff {
-                Cutoff::At(instant) => instant.as_millis().to_string(),
-                Cutoff::Forever => "*".to_owned(),
-            });
+            words.word(digest.hex());
+            match entry.cutoff {
+                Cutoff::At(instant) => words.number(instant.as_millis()),
+                Cutoff::Forever => words.word("*"),
+            }
             let life = entry.expires.saturating_duration_since(now);
-            args.push(millis(life).to_string());
+            words.number(millis(life));
         }
-        self.write(shard, &HEAL, keys, args, self.deadline())
+        self.write(shard, &HEAL, &words, self.deadline())
             .await
             .map(drop)
     }

@@ -24,7 +24,7 @@ impl Script {
     }
 
     /// The name under which the server has it, for `EVALSHA`.
-    pub(super) fn sha(&self) -> &str {
+    pub(super) fn sha(&'static self) -> &'static str {
         self.sha.get_or_init(|| {
             digest(&SHA1_FOR_LEGACY_USE_ONLY, self.text.as_bytes())
                 .as_ref()

@@ -24,6 +24,7 @@ use crate::{
             failure::{Failure, Purpose},
             keys::{LAYOUT, shard_slot},
             scripts::{STATE, Script},
+            words::Words,
         },
     },
 };
@@ -73,19 +74,16 @@ impl Inner {
             Probe::Look => "look",
             Probe::Write => "write",
         };
-        let args = vec![
-            LAYOUT.to_owned(),
-            access.to_string(),
-            session.to_string(),
-            self.random_epoch()?,
-            millis(self.settings.healing).to_string(),
-            word.to_owned(),
-            self.clocks.seen[usize::from(shard.number())]
-                .load(Ordering::Relaxed)
-                .to_string(),
-        ];
-        let keys = self.keys.of_script(shard);
-        let answer = self.write(shard, &STATE, keys, args, deadline).await?;
+        let mut words = self.keys.of_script(shard);
+        words.word(LAYOUT);
+        words.number(access);
+        words.number(session);
+        words.word(self.random_epoch()?);
+        words.number(millis(self.settings.healing));
+        words.word(word);
+        let seen = &self.clocks.seen[usize::from(shard.number())];
+        words.number(seen.load(Ordering::Relaxed));
+        let answer = self.write(shard, &STATE, &words, deadline).await?;
         let [word, epoch, healing, now, ahead] = answer.as_slice() else {
             return Err(self.odd(&answer));
         };
@@ -174,13 +172,12 @@ impl Inner {
     pub(super) async fn write(
         &self,
         shard: Shard,
-        script: &Script,
-        keys: Vec<String>,
-        args: Vec<impl AsRef<[u8]>>,
+        script: &'static Script,
+        words: &Words,
         deadline: Instant,
     ) -> Result<Vec<Reply>, StoreError> {
         let answer = self
-            .send_script(shard_slot(shard), script, keys, args, deadline)
+            .send_script(shard_slot(shard), script, words, deadline)
             .await?;
         match answer.first().and_then(Reply::text) {
             Some("ok" | "here" | "created" | "ahead") => Ok(answer),
@@ -210,9 +207,8 @@ impl Inner {
     pub(super) async fn send_script(
         &self,
         slot: u16,
-        script: &Script,
-        keys: Vec<String>,
-        args: Vec<impl AsRef<[u8]>>,
+        script: &'static Script,
+        words: &Words,
         deadline: Instant,
     ) -> Result<Vec<Reply>, StoreError> {
         let whole = self.settings.write_timeout;
@@ -220,7 +216,7 @@ impl Inner {
             let mut pause = SHORTEST_PAUSE;
             loop {
                 let bound = (whole / 3).max(SHORTEST_PAUSE);
-                let answer = self.writes.run(slot, script, &keys, &args, bound).await;
+                let answer = self.writes.run(slot, script, words, bound).await;
                 match answer {
                     Err(failure) if failure.is_transient() && Instant::now() + pause < deadline => {
                         sleep(pause).await;

@@ -17,6 +17,7 @@ use std::{
     future::Future,
     io::{BufRead as _, BufReader, Write as _},
     net::TcpStream,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -41,7 +42,9 @@ const ROUND: Duration = Duration::from_millis(500);
 
 fn main() {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    println!("{CALLERS} callers on one thread of the service, {cores} cores, HS256, no claims beside");
+    println!(
+        "{CALLERS} callers on one thread of the service, {cores} cores, HS256, no claims beside"
+    );
     println!("the registered ones; medians of {ROUNDS} rounds of {ROUND:?}");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -75,7 +78,7 @@ async fn measure(kind: &str) {
             let path = folder.path().join("sessions.redb");
             let sessions = sessions(&format!("file:{}", path.display())).await;
             rates(&sessions, None).await;
-            drop(sessions);
+            file(&path, &sessions).await;
         }
         address => rates(&sessions(address).await, None).await,
     }
@@ -83,7 +86,9 @@ async fn measure(kind: &str) {
 
 /// Strict, so that every spent token is reuse; uncapped, so that users may be few.
 async fn sessions(address: &str) -> Sessions {
-    let store = AnyStore::connect(address).await.expect("the store is there");
+    let store = AnyStore::connect(address)
+        .await
+        .expect("the store is there");
     let key = SigningKey::generate(Algorithm::HS256).expect("a key can be made");
     let issuer = Issuer::new(key, ISSUER, AUDIENCE);
     let guard = Guard::new(issuer.verifier(), store);
@@ -137,7 +142,9 @@ async fn rates(sessions: &Sessions, bare: Option<&Bare<'_>>) {
         for (name, rounds) in [("refresh", &refreshes), ("bare call", &calls)] {
             let service = median(rounds.iter().map(|round| round.service_us));
             let server = median(rounds.iter().map(|round| round.server_us));
-            println!("  {name:<12} {service:>8.1} us on the service's thread, {server:.1} us in the script");
+            println!(
+                "  {name:<12} {service:>8.1} us on the service's thread, {server:.1} us in the script"
+            );
         }
     }
 }
@@ -204,9 +211,26 @@ async fn reuse(sessions: &Sessions) -> Round {
             .iter()
             .map(|pair| sessions.refresh(pair.refresh_token(), None));
         let refused = join_all(all).await;
-        assert!(refused.iter().all(Result::is_err), "a spent token is refused");
+        assert!(
+            refused.iter().all(Result::is_err),
+            "a spent token is refused"
+        );
     }
     watch.stop(spent.len())
+}
+
+/// Bytes by which the file grows for each session, of many users with one each.
+async fn file(path: &Path, sessions: &Sessions) {
+    const BATCHES: usize = 200;
+    let size = || std::fs::metadata(path).expect("the file is there").len();
+    let before = size();
+    for batch in 0..BATCHES {
+        let users = (0..CALLERS).map(|n| format!("stored-{batch}-{n}"));
+        join_all(users.map(|user| async move { login(sessions, &user).await })).await;
+    }
+    let count = BATCHES * CALLERS;
+    let grown = size().saturating_sub(before) / u64::try_from(count).expect("a small number");
+    println!("  {count} more sessions make the file {grown} bytes larger for each of them");
 }
 
 /// Bytes of a session, and of a share in its user's index, by `MEMORY USAGE`.
@@ -223,7 +247,9 @@ async fn memory(server: &RedisServer, sessions: &Sessions, bare: &Bare<'_>) {
         pair = next.expect("refreshed");
     }
     let last = usage(&bare.record) + usage(&bare.index);
-    println!("  a session takes {first} bytes with its index, {last} after {ROTATIONS} refreshes (at most 700 wanted)");
+    println!(
+        "  a session takes {first} bytes with its index, {last} after {ROTATIONS} refreshes (at most 700 wanted)"
+    );
 }
 
 /// A script that is given the very keys and arguments of a refresh, and does nothing but answer.
@@ -240,12 +266,18 @@ struct Bare<'a> {
 impl<'a> Bare<'a> {
     async fn of_refresh(server: &'a RedisServer, sessions: &Sessions) -> Self {
         let pair = login(sessions, "watched").await;
-        let pair = sessions.refresh(pair.refresh_token(), None).await.expect("refreshed");
+        let pair = sessions
+            .refresh(pair.refresh_token(), None)
+            .await
+            .expect("refreshed");
         let mut monitor = TcpStream::connect(("127.0.0.1", server.port())).expect("a connection");
         monitor.write_all(b"MONITOR\r\n").expect("sent");
         let mut lines = BufReader::new(monitor).lines();
         assert_eq!(lines.next().expect("an answer").expect("text"), "+OK");
-        let pair = sessions.refresh(pair.refresh_token(), None).await.expect("refreshed");
+        let pair = sessions
+            .refresh(pair.refresh_token(), None)
+            .await
+            .expect("refreshed");
         let refresh = lines
             .map(|line| words(&line.expect("text")))
             .find(|words| words.first().is_some_and(|word| word == b"EVALSHA"))
@@ -269,7 +301,14 @@ impl<'a> Bare<'a> {
         );
         let words = std::iter::once(Value::from(sha))
             .chain(refresh[2..].iter().map(|word| Value::from(word.as_slice())));
-        Self { server, client, words: words.collect(), pair, record, index }
+        Self {
+            server,
+            client,
+            words: words.collect(),
+            pair,
+            record,
+            index,
+        }
     }
 
     /// Every caller calls again and again for a round.
@@ -279,7 +318,11 @@ impl<'a> Bare<'a> {
             let mut steps = 0;
             while watch.start.elapsed() < ROUND {
                 let command = CustomCommand::new_static("EVALSHA", ClusterHash::FirstKey, false);
-                let answer: Value = self.client.custom(command, self.words.clone()).await.expect("an answer");
+                let answer: Value = self
+                    .client
+                    .custom(command, self.words.clone())
+                    .await
+                    .expect("an answer");
                 assert!(answer.is_array(), "an answer as a refresh has it");
                 steps += 1;
             }
@@ -340,7 +383,11 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     fn start(server: Option<&'a RedisServer>) -> Self {
         let server = server.map(|server| (server, scripts(server)));
-        Self { thread: thread_us(), start: Instant::now(), server }
+        Self {
+            thread: thread_us(),
+            start: Instant::now(),
+            server,
+        }
     }
 
     fn stop(&self, steps: usize) -> Round {
@@ -351,19 +398,30 @@ impl<'a> Watch<'a> {
             let (calls_now, us_now) = scripts(server);
             (us_now - us) / (calls_now - calls)
         });
-        Round { per_second: steps / elapsed, service_us: thread / steps, server_us }
+        Round {
+            per_second: steps / elapsed,
+            service_us: thread / steps,
+            server_us,
+        }
     }
 }
 
 /// How many scripts the server has run, and for how many microseconds.
 fn scripts(server: &RedisServer) -> (f64, f64) {
     let stats = server.cli(&["INFO", "commandstats"]);
-    let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:"));
+    let line = stats
+        .lines()
+        .find_map(|line| line.strip_prefix("cmdstat_evalsha:"));
     let number = |name: &str| {
-        let field = line?.split(',').find_map(|field| field.strip_prefix(name))?;
+        let field = line?
+            .split(',')
+            .find_map(|field| field.strip_prefix(name))?;
         field.trim().parse().ok()
     };
-    (number("calls=").unwrap_or(0.0), number("usec=").unwrap_or(0.0))
+    (
+        number("calls=").unwrap_or(0.0),
+        number("usec=").unwrap_or(0.0),
+    )
 }
 
 /// How long this thread has run on a core, in microseconds; not a number where the system is not Linux.

@@ -89,10 +89,21 @@ mod tests {
         }
         words.word(b"\r\n\0");
         let expected = [
-            "sha", "2", "{x}:key", "", "0", "9", "10", "1790000000123", "18446744073709551615",
+            "sha",
+            "2",
+            "{x}:key",
+            "",
+            "0",
+            "9",
+            "10",
+            "1790000000123",
+            "18446744073709551615",
             "\r\n\0",
         ];
-        let found = words.of_script("sha").into_iter().map(|word| word.into_string());
+        let found = words
+            .of_script("sha")
+            .into_iter()
+            .map(|word| word.into_string());
         assert_eq!(found.collect::<Option<Vec<_>>>().unwrap(), expected);
     }
 }

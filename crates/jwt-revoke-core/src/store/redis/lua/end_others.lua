@@ -18,6 +18,7 @@ for _, sid in ipairs(redis.call('ZRANGEBYSCORE', INDEX, '(' .. whole(math.min(cu
     others[#others + 1] = { sid = sid, entry = record.entry }
   end
 end
+prepare(shard, ARGV[2], ARGV[3])
 local ended, written = {}, {}
 for i, other in ipairs(others) do
   end_session(shard, written, other.sid, other.entry, ARGV[11])

@@ -91,6 +91,9 @@ end
 for i = 1, math.min(evicted, #live) do
   redis.call('EXISTS', ARGV[8] .. live[i].entry)
 end
+if evicted > 0 then
+  prepare(shard, ARGV[2], ARGV[3])
+end
 
 -- First the write that `maxmemory` can refuse.
 redis.call('HSET', KEYS[7], unpack(ARGV, 19))

@@ -14,14 +14,16 @@ local function last_id()
   return '0-0'
 end
 
--- As `open`, for what is not done often: it needs nobody's word for what the log dated last.
-local function open_logged(layout, access, session)
-  local shard, answer = open(redis.call('GET', EPOCH), layout, access, session)
-  if shard then
-    shard.last = last_id()
-    shard.now = math.max(shard.now, string.match(shard.last, '^%d+'))
-  end
-  return shard, answer
+-- Adds to a shard what it takes to write entries, before the first write.
+--   access, session  horizons to go by as long as no process has stated any
+local function prepare(shard, access, session)
+  local meta = redis.call('HMGET', META, 'cut', 'access', 'session')
+  shard.cut = tonumber(meta[1] or 0)
+  shard.access = tonumber(meta[2] or access)
+  shard.session = tonumber(meta[3] or session)
+  shard.last = last_id()
+  -- Whatever `logged` says.
+  shard.now = math.max(shard.now, string.match(shard.last, '^%d+'))
 end
 
 -- Raises the entry `key` to `cutoff` (a number, or '*') and its life to `ttl` ms. Cutoffs and lives
@@ -48,7 +50,7 @@ local function raise(shard, key, digest, cutoff, ttl)
   redis.call('SET', key, value, 'PX', whole(life))
   local oldest = whole(math.max(shard.now - shard.access, 0))
   local last = redis.call('XADD', LOG, 'MINID', '~', oldest, '*',
-    'digest', digest, 'cutoff', value, 'expiry', whole(shard.now + life), 'prev', shard.last or last_id())
+    'digest', digest, 'cutoff', value, 'expiry', whole(shard.now + life), 'prev', shard.last)
   shard.last, shard.cut = last, math.max(shard.cut, cut)
   redis.call('HSET', META, 'cut', whole(shard.cut), 'logged', string.match(last, '^%d+'))
   return true, value, life

@@ -4,6 +4,8 @@
 local function kill(outcome, cause, user)
   local written = {}
   if ARGV[10] == 'rotate' then
+    prepare(shard, ARGV[2], ARGV[3])
+    now = math.max(now, shard.now)
     end_session(shard, written, sid, ARGV[12], cause)
     if user then
       -- Tokens may be born until the cutoff, so the entry lives from there.

@@ -31,6 +31,8 @@ end
 local sid, attempt = ARGV[11], ARGV[18]
 local now = shard.now
 
+local FOUR = DIGITS .. ' ' .. DIGITS .. ' ' .. DIGITS .. ' ' .. DIGITS
+
 local function quiet(outcome, g, r, a)
   return { 'ok', now, outcome, { g, r, a }, {} }
 end
@@ -68,25 +70,32 @@ local function again(outcome)
   return quiet(outcome, g, live, redis.call('HGET', KEYS[7], 'a'))
 end
 
+-- The rest of the record, or it is none of ours.
+local ago = { four(s) }
+local generation = string.match(g or '', '^(%d+) %d+ %d+ %d+$')
+local privileges_changed_at, recovered = string.match(p or '', '^(%d+) ([01])$')
+if not generation or not recovered then
+  error('a record is none of ours')
+end
+
 -- 5. Our own retry of a command whose answer was lost.
-local privileges_changed_at, recovered = two(p)
 if last_attempt == attempt then
   return again(recovered == '1' and 'recovered' or 'rotated')
 end
 
 -- Makes the successor of the presented token the live pair, and spends that. The latest spends were so
 -- long before `now`.
-local function succeed(outcome, ago, agoo, agooo)
+local function succeed(outcome, first, second, third)
   local idle = math.min(now + ARGV[24], absolute_deadline)
   -- Access ends with the session, whatever its own lifetime.
   local access = math.min(now + ARGV[21], absolute_deadline)
   -- The dates of tokens are whole seconds.
-  local pair = string.format('%.0f %.0f %.0f %.0f', ARGV[15] + 1, now - now % 1000, idle - idle % 1000,
+  local pair = string.format(FOUR, ARGV[15] + 1, now - now % 1000, idle - idle % 1000,
     access - access % 1000)
   if ARGV[10] == 'rotate' then
     redis.call('HSET', KEYS[7],
-      't', string.format('%s %.0f %.0f %s', opened_at, now, idle, absolute_deadline),
-      'g', pair, 's', string.format('0 %.0f %.0f %.0f', ago, agoo, agooo),
+      't', string.format(FOUR, opened_at, now, idle, absolute_deadline),
+      'g', pair, 's', string.format(FOUR, 0, first, second, third),
       'p', privileges_changed_at .. (outcome == 'recovered' and ' 1' or ' 0'),
       'r', ARGV[19], 'a', ARGV[20], 'v', ARGV[16], 'm', attempt)
     keep(KEYS[7], idle, shard.now, sid, opened_at)
@@ -95,11 +104,10 @@ local function succeed(outcome, ago, agoo, agooo)
 end
 
 -- How long ago the latest four spends were.
-local ago = { four(s) }
 for i = 1, 4 do
   ago[i] = now - last_used_at + ago[i]
 end
-local age = string.match(g, '^%d+') - ARGV[15]
+local age = generation - ARGV[15]
 
 -- 6. The current one.
 if age == 0 and live == ARGV[16] then

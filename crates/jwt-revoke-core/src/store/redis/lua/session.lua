@@ -33,7 +33,7 @@ local NEAR = 30000 -- how much shorter than it should an index may live, so far 
 -- gone, nor that it was not ended.
 local function open_whole()
   local held = redis.call('MGET', EPOCH, HEALING, unpack(KEYS, 8))
-  local shard, answer = open(held[1], ARGV[1], ARGV[2], ARGV[3])
+  local shard, answer = open(held[1], ARGV[1])
   if not shard then
     return nil, answer
   elseif held[1] ~= ARGV[4] then
@@ -60,12 +60,6 @@ end
 local function four(field)
   local a, b, c, d = string.match(field or '', '^(%d+) (%d+) (%d+) (%d+)$')
   return a or error('a record is none of ours'), b, c, d
-end
-
--- The same of two.
-local function two(field)
-  local a, b = string.match(field or '', '^(%d+) (%d+)$')
-  return a or error('a record is none of ours'), b
 end
 
 -- Lets the record and the index live until the session ends, and a little longer.

@@ -75,10 +75,10 @@ async fn measure(kind: &str) {
         }
         "file:" => {
             let folder = tempfile::tempdir().expect("a temporary folder");
-            let path = folder.path().join("sessions.redb");
-            let sessions = sessions(&format!("file:{}", path.display())).await;
-            rates(&sessions, None).await;
-            file(&path, &sessions).await;
+            let address = |name: &str| format!("file:{}", folder.path().join(name).display());
+            rates(&sessions(&address("rates")).await, None).await;
+            let path = folder.path().join("size");
+            file(&path, &sessions(&address("size")).await).await;
         }
         address => rates(&sessions(address).await, None).await,
     }
@@ -219,18 +219,17 @@ async fn reuse(sessions: &Sessions) -> Round {
     watch.stop(spent.len())
 }
 
-/// Bytes by which the file grows for each session, of many users with one each.
+/// Bytes of a fresh file for each session in it, of many users with one each.
 async fn file(path: &Path, sessions: &Sessions) {
     const BATCHES: usize = 200;
-    let size = || std::fs::metadata(path).expect("the file is there").len();
-    let before = size();
     for batch in 0..BATCHES {
         let users = (0..CALLERS).map(|n| format!("stored-{batch}-{n}"));
         join_all(users.map(|user| async move { login(sessions, &user).await })).await;
     }
     let count = BATCHES * CALLERS;
-    let grown = size().saturating_sub(before) / u64::try_from(count).expect("a small number");
-    println!("  {count} more sessions make the file {grown} bytes larger for each of them");
+    let size = std::fs::metadata(path).expect("the file is there").len();
+    let each = size / u64::try_from(count).expect("a small number");
+    println!("  a file of {count} sessions takes {each} bytes for each, free pages included");
 }
 
 /// Bytes of a session, and of a share in its user's index, by `MEMORY USAGE`.

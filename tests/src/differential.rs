@@ -1,11 +1,16 @@
 //! Random histories of sessions, in a store and in the [`Model`], compared step by step.
 //!
-//! The store may run on a clock that nobody can stop. So the model takes the instant of a step from
-//! what the store wrote in it, which must lie between the store's clock before and after; and where a
-//! step writes no instant, nothing depends on it, because boundaries are far: a grace is nothing or
-//! an hour, a deadline far away or past. Only in a world whose clock can be moved are they met.
+//! The store may run on a clock that nobody can stop. So the claim is that there is one instant,
+//! between the store's clock before a step and after it, at which the model gives the same answer and
+//! is left in the same state. What the store wrote tells which instant to try first. Where a step
+//! writes none, nothing depends on it, because boundaries are far: a grace is nothing or an hour, a
+//! deadline far away or past. Only in a world whose clock can be moved are they met.
 
-use std::{collections::BTreeMap, future::Future, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use jwt_revoke_core::{
     Timestamp,
@@ -35,20 +40,51 @@ pub trait World: Sync {
     const CLOCK_CAN_BE_MOVED: bool;
 }
 
-/// How often each word was answered.
-pub type Seen = BTreeMap<String, u32>;
-
-/// Runs a history of so many steps, the same for the same seed in the same world.
+/// Runs so many histories, others in every run, in which every word is answered.
 ///
 /// # Panics
 ///
-/// When store and model differ; the message holds the history.
-pub async fn run<W: World>(world: &W, seed: u64, steps: usize, seen: &mut Seen) {
-    let mut history = History::new(world, seed);
-    for _ in 0..steps {
-        history.step(seen).await;
+/// When store and model differ, where the message holds the history and its seed, or when a word was
+/// never answered.
+pub async fn histories<W: World>(world: &W, count: u64) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let seed = now.as_nanos() as u64;
+    let mut seen = Seen::new();
+    for n in 0..count {
+        let mut history = History::new(world, seed.wrapping_add(n * 0x9E37_79B9));
+        for _ in 0..STEPS {
+            history.step(&mut seen).await;
+        }
+    }
+    for word in WORDS {
+        assert!(seen.contains_key(word), "{word} not among {seen:?}");
     }
 }
+
+/// How often each word was answered.
+type Seen = BTreeMap<String, u32>;
+
+/// How long a history is.
+const STEPS: usize = 80;
+
+/// Every word that a store can answer.
+const WORDS: [&str; 15] = [
+    "Outcome Refused",
+    "Outcome Ended",
+    "Outcome Unknown",
+    "Outcome Expired",
+    "Outcome Rotated",
+    "Outcome Retried",
+    "Outcome Superseded",
+    "Outcome Forked",
+    "Outcome Recovered",
+    "Outcome Reused",
+    "Opened Opened",
+    "Opened Stale",
+    "Opened Revoked",
+    "Opened OpenAt",
+    "Opened Full",
+];
 
 struct History<'a, W> {
     world: &'a W,
@@ -123,35 +159,39 @@ impl<'a, W: World> History<'a, W> {
         let after = self.now(&user).await;
         let listed = list(self.world.store(), &user).await;
 
-        let now = self
-            .instant(&user, before, after, &answer, &listed)
+        let entries = self.entries().await;
+        let explained = self
+            .instants(&user, (before, after), &answer, &listed)
             .await
-            .unwrap_or(before);
-        let model = self.model.clone();
-        let mut expected = self.ask_model(&step, now);
-        if answer != expected {
-            // A deadline may lie between the two looks at the clock.
-            self.model = model;
-            expected = self.ask_model(&step, after);
-        }
-        assert_eq!(answer, expected, "{}", self.told());
-        assert_eq!(listed, self.model.list(&user, after), "{}", self.told());
-        self.compare_entries().await;
+            .find_map(|now| {
+                let mut model = self.model.clone();
+                let expected = self.ask(&mut model, &step, now);
+                let is_same = expected == answer
+                    && model.list(&user, after) == listed
+                    && entries
+                        .iter()
+                        .all(|(digest, found)| model.cutoff(digest) == *found);
+                is_same.then_some(model)
+            });
+        let Some(model) = explained else {
+            self.explain(&step, before, &answer, &user, &listed, &entries);
+        };
+        self.model = model;
         *seen.entry(word(&answer)).or_default() += 1;
         self.learn(&step, &answer);
         self.last = Some(step);
     }
 
-    /// When the step happened, as far as it left a trace. All traces are of this step or of earlier
-    /// ones, so the latest is the best.
-    async fn instant(
+    /// When the step may have happened: an instant that it left as a trace first, the latest of them
+    /// before all, then every other between the two looks at the clock. A trace may lie: a session that
+    /// was opened ahead of the clock says an instant that has only now come.
+    async fn instants(
         &self,
         user: &User,
-        before: Timestamp,
-        after: Timestamp,
+        (before, after): (Timestamp, Timestamp),
         answer: &Answer,
         listed: &[(SessionId, Record)],
-    ) -> Option<Timestamp> {
+    ) -> impl Iterator<Item = Timestamp> + use<W> {
         let mut traces = vec![];
         for (_, record) in listed {
             traces.extend([record.last_used_at, record.privileges_changed_at]);
@@ -170,7 +210,12 @@ impl<'a, W: World> History<'a, W> {
             }
         }
         traces.retain(|trace| (before..=after).contains(trace));
-        traces.into_iter().max()
+        traces.sort();
+        let all = before.as_millis()..=after.as_millis();
+        traces
+            .into_iter()
+            .rev()
+            .chain(all.map(Timestamp::from_millis))
     }
 
     async fn choose(&mut self) -> Step {
@@ -339,8 +384,7 @@ impl<'a, W: World> History<'a, W> {
         }
     }
 
-    fn ask_model(&mut self, step: &Step, now: Timestamp) -> Answer {
-        let model = &mut self.model;
+    fn ask(&self, model: &mut Model, step: &Step, now: Timestamp) -> Answer {
         match step {
             Step::Open(of) => {
                 let Held {
@@ -379,19 +423,37 @@ impl<'a, W: World> History<'a, W> {
         }
     }
 
-    /// All entries that there can be, one by one.
-    async fn compare_entries(&self) {
+    /// All entries that there can be, as the store has them.
+    async fn entries(&self) -> Vec<(Digest, Option<Cutoff>)> {
+        let mut entries = vec![];
         for user in &self.users {
             for digest in [user.digest, team(user).digest] {
-                let found = self.find(user, digest).await;
-                assert_eq!(found, self.model.cutoff(&digest), "{}", self.told());
+                entries.push((digest, self.find(user, digest).await));
             }
         }
         for Held { line, .. } in &self.lines {
-            let found = self.find(&line.user, line.entry).await;
-            let expected = self.model.cutoff(&line.entry);
-            assert_eq!(found, expected, "{} {}", line.session, self.told());
+            entries.push((line.entry, self.find(&line.user, line.entry).await));
         }
+        entries
+    }
+
+    /// Says how the store differs from the model of one instant.
+    fn explain(
+        &self,
+        step: &Step,
+        now: Timestamp,
+        answer: &Answer,
+        user: &User,
+        listed: &[(SessionId, Record)],
+        entries: &[(Digest, Option<Cutoff>)],
+    ) -> ! {
+        let mut model = self.model.clone();
+        assert_eq!(*answer, self.ask(&mut model, step, now), "{}", self.told());
+        assert_eq!(listed, model.list(user, now), "{}", self.told());
+        for (digest, found) in entries {
+            assert_eq!(*found, model.cutoff(digest), "{digest} {}", self.told());
+        }
+        panic!("no one instant explains the step: {}", self.told());
     }
 
     /// What the client holds then.

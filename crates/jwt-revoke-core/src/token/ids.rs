@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use uuid::{ContextV7, Uuid};
+use uuid::{Builder, Uuid};
 
 use crate::clock::Timestamp;
 
@@ -102,11 +102,14 @@ impl Jti {
 }
 
 fn uuid_v7(at: Timestamp) -> Uuid {
-    let millis = at.as_millis();
-    let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
-    // A fresh context a call: no counter that could push the milliseconds ahead of the instant.
-    let stamp = uuid::Timestamp::from_unix(ContextV7::new(), millis / 1000, nanos);
-    Uuid::new_v7(stamp)
+    // Random behind the instant, and no counter that could push the milliseconds ahead of it.
+    let random = Uuid::new_v4().into_bytes();
+    let mut bits = [0; 10];
+    // Without the two bytes that hold the version and the variant.
+    bits[..6].copy_from_slice(&random[..6]);
+    bits[6] = random[7];
+    bits[7..].copy_from_slice(&random[9..12]);
+    Builder::from_unix_timestamp_millis(at.as_millis(), &bits).into_uuid()
 }
 
 fn uuid_instant(text: &str) -> Option<Timestamp> {

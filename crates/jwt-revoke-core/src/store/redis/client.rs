@@ -25,7 +25,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::store::redis::{failure::Failure, scripts::Script};
+use crate::store::redis::{failure::Failure, scripts::Script, words::Words};
 
 /// A connection (one to every primary of a Cluster) that comes back by itself, until it is dropped.
 pub(super) struct Link {
@@ -146,27 +146,15 @@ impl Link {
     pub(super) async fn run(
         &self,
         slot: u16,
-        script: &Script,
-        keys: &[String],
-        args: &[impl AsRef<[u8]>],
+        script: &'static Script,
+        words: &Words,
         bound: Duration,
     ) -> Result<Vec<Reply>, Failure> {
-        let words = |first: &str| {
-            let count = keys.len().to_string();
-            [first, &count]
-                .into_iter()
-                .chain(keys.iter().map(String::as_str))
-                .map(Value::from)
-                .chain(args.iter().map(|arg| Value::from(arg.as_ref())))
-                .collect()
-        };
-        let mut answer = self
-            .send_within(slot, "EVALSHA", words(script.sha()), bound)
-            .await;
+        let known = words.of_script(script.sha());
+        let mut answer = self.send_within(slot, "EVALSHA", known, bound).await;
         if matches!(&answer, Err(failure) if failure.is_no_script()) {
-            answer = self
-                .send_within(slot, "EVAL", words(script.text()), bound)
-                .await;
+            let told = words.of_script(script.text());
+            answer = self.send_within(slot, "EVAL", told, bound).await;
         }
         match answer? {
             Reply::List(list) => Ok(list),

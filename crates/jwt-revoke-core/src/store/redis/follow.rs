@@ -318,13 +318,10 @@ impl Source {
 
     async fn state(&self, inner: &Inner, shard: Shard) -> Result<Vec<Reply>, Failure> {
         let ask = async |probe| {
-            let args = inner.state_args(shard, probe);
-            let args = args.map_err(|error| Failure::odd(error.to_string()))?;
-            let keys = self.keys.of_script(shard);
+            let words = inner.state_words(shard, probe);
+            let words = words.map_err(|error| Failure::odd(error.to_string()))?;
             let slot = shard_slot(shard);
-            self.link
-                .run(slot, &STATE, &keys, &args, self.patience)
-                .await
+            self.link.run(slot, &STATE, &words, self.patience).await
         };
         match ask(Probe::Write).await {
             // A primary all the same.

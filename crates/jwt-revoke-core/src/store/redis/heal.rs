@@ -314,23 +314,23 @@ impl Inner {
         entries: &[(Digest, Cutoff, Life)],
     ) -> Result<(), StoreError> {
         let fallback = fallback_horizons();
-        let mut keys = self.keys.of_script(shard);
-        let mut args = vec![
-            LAYOUT.to_owned(),
-            millis(fallback.access).to_string(),
-            millis(fallback.session).to_string(),
-        ];
-        for (digest, cutoff, life) in entries {
-            keys.push(self.keys.deny(shard, digest));
-            args.push(digest.to_string());
-            args.push(match cutoff {
-                Cutoff::At(instant) => instant.as_millis().to_string(),
-                Cutoff::Forever => "*".to_owned(),
-            });
-            args.push(millis(life.kept).to_string());
-            args.push(u8::from(life.is_lasting()).to_string());
+        let mut words = self.keys.of_script(shard);
+        for (digest, ..) in entries {
+            words.key(&self.keys.deny(shard, digest));
         }
-        self.write(shard, &HEAL, keys, args, self.deadline())
+        words.word(LAYOUT);
+        words.number(millis(fallback.access));
+        words.number(millis(fallback.session));
+        for (digest, cutoff, life) in entries {
+            words.word(digest.hex());
+            match cutoff {
+                Cutoff::At(instant) => words.number(instant.as_millis()),
+                Cutoff::Forever => words.word("*"),
+            }
+            words.number(millis(life.kept));
+            words.number(u64::from(life.is_lasting()));
+        }
+        self.write(shard, &HEAL, &words, self.deadline())
             .await
             .map(drop)
     }

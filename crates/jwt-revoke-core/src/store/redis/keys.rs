@@ -2,6 +2,7 @@
 
 use crate::{
     revocation::{Digest, Shard},
+    store::redis::words::Words,
     token::SessionId,
 };
 
@@ -22,14 +23,15 @@ const SLOTS: u16 = 16_384;
 /// The keys of one deployment: everything under one prefix.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
-    prefix: Box<str>,
+    /// What stands before the name of a key of each shard.
+    before: [Box<str>; TAGS.len()],
 }
 
 impl Keys {
     /// Keys under `prefix`, which holds no braces: they would move the hash tag.
     pub(super) fn new(prefix: &str) -> Self {
         Self {
-            prefix: prefix.into(),
+            before: TAGS.map(|tag| format!("{prefix}:{{{tag}}}:").into()),
         }
     }
 
@@ -63,14 +65,11 @@ impl Keys {
         self.named(shard, "healer")
     }
 
-    /// What changed, for people.
-    pub(super) fn audit(&self, shard: Shard) -> String {
-        self.named(shard, "audit")
-    }
-
     /// An entry.
     pub(super) fn deny(&self, shard: Shard, digest: &Digest) -> String {
-        format!("{}{digest}", self.before_digest(shard))
+        let mut key = self.before_digest(shard);
+        key.extend(digest.hex().map(char::from));
+        key
     }
 
     /// What stands before the digest in the key of an entry.
@@ -81,7 +80,7 @@ impl Keys {
     /// The record of a session; `None` for a name that is none of ours and may stand in no key.
     pub(super) fn session(&self, shard: Shard, session: &SessionId) -> Option<String> {
         let session = session.as_str();
-        is_session(session).then(|| format!("{}{session}", self.before_session(shard)))
+        is_session(session).then(|| self.before_session(shard) + session)
     }
 
     /// What stands before the `sid` in the key of a session's record.
@@ -91,22 +90,29 @@ impl Keys {
 
     /// The sessions of the user with this digest.
     pub(super) fn user(&self, shard: Shard, subject: &Digest) -> String {
-        self.named(shard, &format!("user:{subject}"))
+        let mut key = self.named(shard, "user:");
+        key.extend(subject.hex().map(char::from));
+        key
     }
 
     /// The keys that every script of a shard is given first, in the order of `shard.lua`.
-    pub(super) fn of_script(&self, shard: Shard) -> Vec<String> {
-        vec![
-            self.meta(shard),
-            self.epoch(shard),
-            self.healing(shard),
-            self.log(shard),
-            self.audit(shard),
-        ]
+    pub(super) fn of_script(&self, shard: Shard) -> Words {
+        let mut words = Words::new();
+        words.key(&self.meta(shard));
+        words.key(&self.epoch(shard));
+        words.key(&self.healing(shard));
+        words.key(&self.named(shard, "log"));
+        words.key(&self.named(shard, "audit"));
+        words
     }
 
     fn named(&self, shard: Shard, name: &str) -> String {
-        format!("{}:{{{}}}:{name}", self.prefix, tag(shard))
+        let before = &*self.before[usize::from(shard.number()) % TAGS.len()];
+        // With room for an identifier behind it.
+        let mut key = String::with_capacity(before.len() + name.len() + 36);
+        key.push_str(before);
+        key.push_str(name);
+        key
     }
 }
 
@@ -183,7 +189,7 @@ mod tests {
         let keys = Keys::new("jr");
         let digest = Digest::of(&Dimension::Jti, "iss", b"x");
         for shard in Shard::all() {
-            let mut names = keys.of_script(shard);
+            let mut names = keys.of_script(shard).texts();
             names.push(keys.deny(shard, &digest));
             names.push(keys.user(shard, &digest));
             names.extend(keys.session(shard, &"a-b".into()));

@@ -26,6 +26,7 @@ mod shard;
 mod start;
 #[cfg(feature = "redis-rustls")]
 mod tls;
+mod words;
 
 use std::{
     fmt,

@@ -18,6 +18,7 @@ use crate::{
             lookup::read_cutoff,
             scripts::{LEGACY, REVOKE},
             shard::Probe,
+            words::Words,
         },
     },
 };
@@ -101,35 +102,33 @@ impl Inner {
         deadline: Instant,
     ) -> Result<Timestamp, StoreError> {
         let fallback = fallback_horizons();
-        let mut keys = self.keys.of_script(shard);
-        let mut args = vec![
-            LAYOUT.to_owned(),
-            millis(fallback.access).to_string(),
-            millis(fallback.session).to_string(),
-            defaults::AUDIT_ENTRIES.to_string(),
-            entries.len().to_string(),
-        ];
-        let mut records = Vec::new();
-        for (revocation, reach) in entries {
-            keys.push(self.keys.deny(shard, &revocation.digest));
-            push_entry(&mut args, revocation, *reach);
-            args.push(match self.record_of(shard, revocation) {
-                Some(record) => {
-                    records.push(record);
-                    records.len().to_string()
-                }
-                None => "0".to_owned(),
-            });
+        let mut words = self.keys.of_script(shard);
+        for (revocation, _) in entries {
+            words.key(&self.keys.deny(shard, &revocation.digest));
         }
-        keys.append(&mut records);
-        let answer = match self
-            .write(shard, &REVOKE, keys.clone(), args.clone(), deadline)
-            .await
-        {
+        let records: Vec<_> = entries
+            .iter()
+            .map(|(revocation, _)| self.record_of(shard, revocation))
+            .collect();
+        for record in records.iter().flatten() {
+            words.key(record);
+        }
+        words.word(LAYOUT);
+        words.number(millis(fallback.access));
+        words.number(millis(fallback.session));
+        words.number(defaults::AUDIT_ENTRIES);
+        words.number(u64::try_from(entries.len()).unwrap_or(u64::MAX));
+        let mut ended = 0;
+        for ((revocation, reach), record) in entries.iter().zip(&records) {
+            push_entry(&mut words, revocation, *reach);
+            ended += u64::from(record.is_some());
+            words.number(if record.is_some() { ended } else { 0 });
+        }
+        let answer = match self.write(shard, &REVOKE, &words, deadline).await {
             Err(StoreError::ShardLost { .. }) => {
                 let state = self.state(shard, Probe::Look, deadline).await?;
                 self.notice(shard, Some(&state.epoch));
-                self.write(shard, &REVOKE, keys, args, deadline).await?
+                self.write(shard, &REVOKE, &words, deadline).await?
             }
             answer => answer?,
         };
@@ -197,8 +196,13 @@ impl Inner {
                 // As long as the entry that was just written.
                 let life = self.replica.life(shard_of(revocation), &revocation.digest);
                 let life = life.unwrap_or(fallback_horizons().access);
-                let args = vec![millis(life).to_string()];
-                self.send_script(slot(&key), &LEGACY, vec![key], args, deadline)
+                let mut words = Words::new();
+                words.key(&key);
+                words.number(millis(life));
+                async move {
+                    let slot = slot(&key);
+                    self.send_script(slot, &LEGACY, &words, deadline).await
+                }
             });
         join_all(writes)
             .await
@@ -226,35 +230,35 @@ pub(super) fn fallback_horizons() -> Horizons {
 }
 
 /// The first nine arguments of an entry, as `revoke.lua` has them.
-fn push_entry(args: &mut Vec<String>, revocation: &Revocation, reach: Written) {
+fn push_entry(words: &mut Words, revocation: &Revocation, reach: Written) {
     let (word, number) = match reach {
         Written::Own(Reach::Now { ahead }) => ("now", round_up_millis(ahead)),
         Written::Own(Reach::At(instant)) => ("at", instant.as_millis()),
         Written::Own(Reach::Forever) => ("*", 0),
         Written::All(instant) => ("all", instant.as_millis()),
     };
-    let horizon = match revocation.horizon {
+    let audit = &revocation.audit;
+    words.word(revocation.digest.hex());
+    words.word(word);
+    words.number(number);
+    words.word(match revocation.horizon {
         Horizon::Access => "access",
         Horizon::Session => "session",
         Horizon::Lasting => "lasting",
-    };
-    let audit = &revocation.audit;
-    args.extend([
-        revocation.digest.to_string(),
-        word.to_owned(),
-        number.to_string(),
-        horizon.to_owned(),
-        audit.dimension.name().to_owned(),
-        brief(&audit.issuer),
-        brief(&audit.value),
-        brief(audit.cause.as_deref().unwrap_or_default()),
-        brief(audit.actor.as_deref().unwrap_or_default()),
-    ]);
+    });
+    words.word(audit.dimension.name());
+    words.word(brief(&audit.issuer));
+    words.word(brief(&audit.value));
+    words.word(brief(audit.cause.as_deref().unwrap_or_default()));
+    words.word(brief(audit.actor.as_deref().unwrap_or_default()));
 }
 
 /// As much of a text as goes into the audit stream.
-pub(super) fn brief(text: &str) -> String {
-    text.chars().take(AUDIT_TEXT).collect()
+pub(super) fn brief(text: &str) -> &str {
+    match text.char_indices().nth(AUDIT_TEXT) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
 }
 
 pub(super) fn round_up_millis(length: Duration) -> u64 {

@@ -24,7 +24,7 @@ impl Script {
     }
 
     /// The name under which the server has it, for `EVALSHA`.
-    pub(super) fn sha(&self) -> &str {
+    pub(super) fn sha(&'static self) -> &'static str {
         self.sha.get_or_init(|| {
             digest(&SHA1_FOR_LEGACY_USE_ONLY, self.text.as_bytes())
                 .as_ref()
@@ -38,18 +38,21 @@ impl Script {
 /// Makes sure that a shard is there, and tells how it is.
 pub(super) static STATE: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
+    include_str!("lua/raise.lua"),
     include_str!("lua/state.lua")
 ));
 
 /// Writes entries.
 pub(super) static REVOKE: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
+    include_str!("lua/raise.lua"),
     include_str!("lua/revoke.lua")
 ));
 
 /// Puts back entries.
 pub(super) static HEAL: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
+    include_str!("lua/raise.lua"),
     include_str!("lua/heal.lua")
 ));
 
@@ -60,6 +63,9 @@ pub(super) static LEGACY: Script = Script::new(include_str!("lua/legacy.lua"));
 pub(super) static OPEN: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
+    include_str!("lua/record.lua"),
+    include_str!("lua/raise.lua"),
+    include_str!("lua/ending.lua"),
     include_str!("lua/open.lua")
 ));
 
@@ -67,13 +73,19 @@ pub(super) static OPEN: Script = Script::new(concat!(
 pub(super) static ROTATE: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
-    include_str!("lua/rotate.lua")
+    include_str!("lua/rotate.lua"),
+    include_str!("lua/raise.lua"),
+    include_str!("lua/ending.lua"),
+    include_str!("lua/reuse.lua")
 ));
 
 /// Ends a session.
 pub(super) static END: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
+    include_str!("lua/record.lua"),
+    include_str!("lua/raise.lua"),
+    include_str!("lua/ending.lua"),
     include_str!("lua/end.lua")
 ));
 
@@ -81,6 +93,9 @@ pub(super) static END: Script = Script::new(concat!(
 pub(super) static END_OTHERS: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
+    include_str!("lua/record.lua"),
+    include_str!("lua/raise.lua"),
+    include_str!("lua/ending.lua"),
     include_str!("lua/end_others.lua")
 ));
 
@@ -88,6 +103,7 @@ pub(super) static END_OTHERS: Script = Script::new(concat!(
 pub(super) static LIST: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
+    include_str!("lua/record.lua"),
     include_str!("lua/list.lua")
 ));
 
@@ -95,5 +111,6 @@ pub(super) static LIST: Script = Script::new(concat!(
 pub(super) static MARK: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
+    include_str!("lua/record.lua"),
     include_str!("lua/mark.lua")
 ));

@@ -25,6 +25,7 @@ use crate::{
             keys::{LAYOUT, shard_slot},
             revoke::fallback_horizons,
             scripts::{STATE, Script},
+            words::Words,
         },
     },
 };
@@ -106,17 +107,16 @@ impl Inner {
         probe: Probe,
         deadline: Instant,
     ) -> Result<ShardState, StoreError> {
-        let args = self.state_args(shard, probe)?;
-        let keys = self.keys.of_script(shard);
-        let answer = self.write(shard, &STATE, keys, args, deadline).await?;
+        let words = self.state_words(shard, probe)?;
+        let answer = self.write(shard, &STATE, &words, deadline).await?;
         let state = ShardState::read(&answer).ok_or_else(|| self.odd(&answer))?;
         // What the server said, not what was seen meanwhile: that it has not promised to keep.
         self.saw(shard, state.now);
         Ok(state)
     }
 
-    /// The arguments of `state.lua`.
-    pub(super) fn state_args(&self, shard: Shard, probe: Probe) -> Result<Vec<String>, StoreError> {
+    /// The keys and arguments of `state.lua`.
+    pub(super) fn state_words(&self, shard: Shard, probe: Probe) -> Result<Words, StoreError> {
         let required = self.healing.required();
         let access = required.map_or(0, |horizons| millis(horizons.access));
         let session = required.map_or(0, |horizons| millis(horizons.session));
@@ -124,17 +124,16 @@ impl Inner {
             Probe::Look => "look",
             Probe::Write => "write",
         };
-        Ok(vec![
-            LAYOUT.to_owned(),
-            access.to_string(),
-            session.to_string(),
-            self.random_epoch()?,
-            millis(self.settings.healing).to_string(),
-            word.to_owned(),
-            self.clocks.seen[usize::from(shard.number())]
-                .load(Ordering::Relaxed)
-                .to_string(),
-        ])
+        let mut words = self.keys.of_script(shard);
+        words.word(LAYOUT);
+        words.number(access);
+        words.number(session);
+        words.word(self.random_epoch()?);
+        words.number(millis(self.settings.healing));
+        words.word(word);
+        let seen = &self.clocks.seen[usize::from(shard.number())];
+        words.number(seen.load(Ordering::Relaxed));
+        Ok(words)
     }
 
     /// The states of all shards, in order.
@@ -205,13 +204,12 @@ impl Inner {
     pub(super) async fn write(
         &self,
         shard: Shard,
-        script: &Script,
-        keys: Vec<String>,
-        args: Vec<impl AsRef<[u8]>>,
+        script: &'static Script,
+        words: &Words,
         deadline: Instant,
     ) -> Result<Vec<Reply>, StoreError> {
         let answer = self
-            .send_script(shard_slot(shard), script, keys, args, deadline)
+            .send_script(shard_slot(shard), script, words, deadline)
             .await?;
         match answer.first().and_then(Reply::text) {
             Some("ok" | "here" | "created" | "ahead") => Ok(answer),
@@ -241,9 +239,8 @@ impl Inner {
     pub(super) async fn send_script(
         &self,
         slot: u16,
-        script: &Script,
-        keys: Vec<String>,
-        args: Vec<impl AsRef<[u8]>>,
+        script: &'static Script,
+        words: &Words,
         deadline: Instant,
     ) -> Result<Vec<Reply>, StoreError> {
         let whole = self.settings.write_timeout;
@@ -251,7 +248,7 @@ impl Inner {
             let mut pause = SHORTEST_PAUSE;
             loop {
                 let bound = (whole / 3).max(SHORTEST_PAUSE);
-                let answer = self.writes.run(slot, script, &keys, &args, bound).await;
+                let answer = self.writes.run(slot, script, words, bound).await;
                 match answer {
                     Err(failure) if failure.is_transient() && Instant::now() + pause < deadline => {
                         sleep(pause).await;

@@ -14,6 +14,7 @@ end
 local ended, written = {}, {}
 local record = read(KEYS[7])
 if record and record.subject == ARGV[12] and record.entry == ARGV[11] then
+  prepare(shard, ARGV[2], ARGV[3])
   end_session(shard, written, ARGV[10], ARGV[11], ARGV[13])
   ended[1] = ARGV[10]
 end

@@ -13,11 +13,12 @@ local others = {}
 local cutoff = cutoff_of(redis.call('GET', KEYS[7]))
 for _, sid in ipairs(redis.call('ZRANGEBYSCORE', INDEX, '(' .. whole(math.min(cutoff, 2 ^ 53)), '+inf')) do
   local record = read(ARGV[7] .. sid)
-  if record and sid ~= ARGV[10] and not is_expired(record, math.max(shard.now, record.last_used_at)) then
+  if record and sid ~= ARGV[10] and not is_expired(record, shard.now) then
     redis.call('EXISTS', ARGV[8] .. record.entry)
     others[#others + 1] = { sid = sid, entry = record.entry }
   end
 end
+prepare(shard, ARGV[2], ARGV[3])
 local ended, written = {}, {}
 for i, other in ipairs(others) do
   end_session(shard, written, other.sid, other.entry, ARGV[11])

@@ -13,7 +13,7 @@ local full = #members == 2 * tonumber(ARGV[11])
 answer = { 'ok', shard.now, full and 'more' or 'end', members[#members] or ARGV[10] }
 for i = 1, #members, 2 do
   local record = read(ARGV[7] .. members[i])
-  if record and not is_expired(record, math.max(shard.now, record.last_used_at)) then
+  if record and not is_expired(record, shard.now) then
     answer[#answer + 1] = { members[i], record.raw }
   end
 end

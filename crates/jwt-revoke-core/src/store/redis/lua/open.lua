@@ -20,14 +20,14 @@
 -- away, so that a user who logs in and out for ever fills nothing.
 local SPARE = 100
 
-local shard, answer = open_whole()
+local shard, held = open_whole()
 if not shard then
-  return answer
+  return held
 end
 local now, sid, opened_at = shard.now, ARGV[10], tonumber(ARGV[11])
 
 -- What was checked before a cutoff may hold no more, and no session is born dead.
-local entries = redis.call('MGET', unpack(KEYS, 8))
+local entries = { unpack(held, 3) }
 local highest = 0
 for i = 3, #entries do
   if entries[i] == '*' then
@@ -51,10 +51,10 @@ if entries[1] then
 end
 
 -- Our own retry of a command whose answer was lost; another's session is never written over.
-local held = read(KEYS[7])
-if held and held.attempt and held.attempt == ARGV[16] then
+local record = read(KEYS[7])
+if record and record.attempt and record.attempt == ARGV[16] then
   return { 'ok', now, 'opened', {}, {} }
-elseif held then
+elseif record then
   return { 'ok', now, 'open_at', whole(earliest) }
 end
 
@@ -64,7 +64,7 @@ local count = redis.call('ZCOUNT', INDEX, '(' .. cutoff, '+inf')
 local limit, evicted, live, gone = tonumber(ARGV[13]), 0, {}, {}
 local function look(member)
   local record = read(ARGV[7] .. member)
-  if record and not is_expired(record, math.max(now, record.last_used_at)) then
+  if record and not is_expired(record, now) then
     live[#live + 1] = { sid = member, entry = record.entry }
   else
     gone[#gone + 1] = member
@@ -91,6 +91,9 @@ end
 for i = 1, math.min(evicted, #live) do
   redis.call('EXISTS', ARGV[8] .. live[i].entry)
 end
+if evicted > 0 then
+  prepare(shard, ARGV[2], ARGV[3])
+end
 
 -- First the write that `maxmemory` can refuse.
 redis.call('HSET', KEYS[7], unpack(ARGV, 19))
@@ -101,7 +104,7 @@ if ARGV[18] ~= '' then
   end
 end
 redis.call('ZADD', INDEX, whole(opened_at), sid)
-keep(KEYS[7], tonumber(ARGV[17]), now, sid, opened_at)
+keep(KEYS[7], ARGV[17], now, sid, ARGV[11])
 redis.call('HSET', META, 'opened', whole(math.max(now, opened_at)))
 -- What has expired leaves the index; its record tells why for a while.
 for _, member in ipairs(gone) do

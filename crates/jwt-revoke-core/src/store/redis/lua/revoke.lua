@@ -15,10 +15,11 @@
 --
 -- Idempotent: sent again after a lost answer it raises nothing that is not higher.
 
-local shard, answer = open(ARGV[1], ARGV[2], ARGV[3])
+local shard, answer = open(redis.call('GET', EPOCH), ARGV[1])
 if not shard then
   return answer
 end
+prepare(shard, ARGV[2], ARGV[3])
 local entries = {}
 local count = tonumber(ARGV[5])
 for i = 1, count do

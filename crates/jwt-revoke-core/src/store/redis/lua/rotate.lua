@@ -17,124 +17,108 @@
 --   returns    {"ok", now, outcome, {g, r, a} of the pair or {}, {digest, cutoff, life of entries written}}
 --              | {"lost"} | {"healing"} | {"layout", the layout found}
 --
+-- A token that is not the live one is decided in reuse.lua, which stands at the end: what rotates does
+-- not get there, and does not pay for it.
+--
 -- A script, not MULTI, because the write depends on the read: of two clients racing with one token
 -- exactly one may win (RFC 9700 §4.14.2). Row 1, a presenter that is not the client, is decided
 -- before anything is sent.
 
-local shard, answer = open_whole()
+local shard, held = open_whole()
 if not shard then
-  return answer
+  return held
 end
 local sid, attempt = ARGV[11], ARGV[18]
 local now = shard.now
 
-local function quiet(outcome, identity)
-  return { 'ok', now, outcome, identity or {}, {} }
+local FOUR = DIGITS .. ' ' .. DIGITS .. ' ' .. DIGITS .. ' ' .. DIGITS
+
+local function quiet(outcome, g, r, a)
+  return { 'ok', now, outcome, { g, r, a }, {} }
 end
 
 -- 2. Covered by an entry: nothing more happens.
-local born_at = tonumber(ARGV[14])
-for _, entry in ipairs(redis.call('MGET', unpack(KEYS, 8))) do
-  if entry and cutoff_of(entry) >= born_at then
+for i = 3, #held do
+  if held[i] and cutoff_of(held[i]) >= tonumber(ARGV[14]) then
     return quiet('ended')
   end
 end
 
 -- 3. No record. Another issuer's session of the same name is none.
-local record = read(KEYS[7])
-if not record or record.entry ~= ARGV[12] then
+local t, g, s, p, live, last_attempt, client, entry = unpack(
+  redis.call('HMGET', KEYS[7], 't', 'g', 's', 'p', 'r', 'm', 'c', 'e'))
+if not t or entry ~= ARGV[12] then
   return quiet('unknown')
 end
+local opened_at, last_used_at, idle_deadline, absolute_deadline = four(t)
 
 -- 1. Another client's token.
-if record.client ~= ARGV[17] then
+if client ~= ARGV[17] then
   return quiet('refused')
 end
 
 -- Clocks that step back must not make a spend younger than it is.
-now = math.max(now, record.last_used_at)
+now = math.max(now, last_used_at)
 
 -- 4. The idle or the absolute deadline has passed.
-if is_expired(record, now) then
+if now >= math.min(idle_deadline, absolute_deadline) then
   return quiet('expired')
 end
 
--- 5. Our own retry of a command whose answer was lost.
-local current = { record.raw[2], record.refresh, record.access }
-if record.attempt == attempt then
-  return quiet(record.recovered and 'recovered' or 'rotated', current)
+-- The pair that is live, as it was handed out.
+local function again(outcome)
+  return quiet(outcome, g, live, redis.call('HGET', KEYS[7], 'a'))
 end
 
--- Makes the successor of `refresh` the live pair, and spends that.
-local function succeed(outcome, generation, refresh, spent_at)
-  local idle_deadline = math.min(now + tonumber(ARGV[24]), record.absolute_deadline)
+-- The rest of the record, or it is none of ours.
+local ago = { four(s) }
+local generation = string.match(g or '', '^(%d+) %d+ %d+ %d+$')
+local privileges_changed_at, recovered = string.match(p or '', '^(%d+) ([01])$')
+if not generation or not recovered then
+  error('a record is none of ours')
+end
+
+-- 5. Our own retry of a command whose answer was lost.
+if last_attempt == attempt then
+  return again(recovered == '1' and 'recovered' or 'rotated')
+end
+
+-- Makes the successor of the presented token the live pair, and spends that. The latest spends were so
+-- long before `now`.
+local function succeed(outcome, first, second, third)
+  local idle = math.min(now + ARGV[24], absolute_deadline)
   -- Access ends with the session, whatever its own lifetime.
-  local access_deadline = math.min(now + tonumber(ARGV[21]), record.absolute_deadline)
-  local second = function(instant)
-    return instant - instant % 1000
-  end
-  local g = text({ generation + 1, second(now), second(idle_deadline), second(access_deadline) })
+  local access = math.min(now + ARGV[21], absolute_deadline)
+  -- The dates of tokens are whole seconds.
+  local pair = string.format(FOUR, ARGV[15] + 1, now - now % 1000, idle - idle % 1000,
+    access - access % 1000)
   if ARGV[10] == 'rotate' then
     redis.call('HSET', KEYS[7],
-      't', text({ record.opened_at, now, idle_deadline, record.absolute_deadline }),
-      'g', g, 's', text({ 0, now - spent_at[1], now - spent_at[2], now - spent_at[3] }),
-      'p', text({ record.privileges_changed_at, outcome == 'recovered' and 1 or 0 }),
-      'r', ARGV[19], 'a', ARGV[20], 'v', refresh, 'm', attempt)
-    keep(KEYS[7], idle_deadline, shard.now, sid, record.opened_at)
+      't', string.format(FOUR, opened_at, now, idle, absolute_deadline),
+      'g', pair, 's', string.format(FOUR, 0, first, second, third),
+      'p', privileges_changed_at .. (outcome == 'recovered' and ' 1' or ' 0'),
+      'r', ARGV[19], 'a', ARGV[20], 'v', ARGV[16], 'm', attempt)
+    keep(KEYS[7], idle, shard.now, sid, opened_at)
   end
-  return quiet(outcome, { g, ARGV[19], ARGV[20] })
+  return quiet(outcome, pair, ARGV[19], ARGV[20])
 end
 
--- Ends the session, and with `user` all that the user has opened until now.
-local function kill(outcome, cause, user)
-  local written = {}
-  if ARGV[10] == 'rotate' then
-    end_session(shard, written, sid, ARGV[12], cause)
-    if user then
-      -- Tokens may be born until the cutoff, so the entry lives from there.
-      local life = shard.session + now - shard.now
-      revoke(shard, written, KEYS[9], ARGV[13], now, life, 'subject', ARGV[25], cause)
-    end
-  end
-  return { 'ok', now, outcome, {}, written }
+-- How long ago the latest four spends were.
+for i = 1, 4 do
+  ago[i] = now - last_used_at + ago[i]
 end
-
-local generation, jti = tonumber(ARGV[15]), ARGV[16]
-local age = record.generation - generation
+local age = generation - ARGV[15]
 
 -- 6. The current one.
-if age == 0 and jti == record.refresh then
-  return succeed('rotated', generation, jti, record.spent_at)
+if age == 0 and live == ARGV[16] then
+  return succeed('rotated', ago[1], ago[2], ago[3])
 end
 
 -- 10. Later than the record knows: the store lost writes. Nobody knows when the generations between
 -- were spent, so as of now: an honest retry of one is not a theft.
 if age < 0 then
-  local spent_at = {}
-  for i = 1, 4 do
-    spent_at[i] = i <= -age and now or record.spent_at[i + age]
+  for i = 4, 1, -1 do
+    ago[i] = i <= -age and 0 or ago[i + age]
   end
-  return succeed('recovered', generation, jti, spent_at)
+  return succeed('recovered', ago[1], ago[2], ago[3])
 end
-
--- 9. The current or the previous generation, and another `jti`: the line split in a failover.
-if age == 0 or (age == 1 and jti ~= record.previous) then
-  return kill('forked', 'fork', false)
-end
-
--- What the record no longer remembers was spent as long ago as can be.
-local spent_at = record.spent_at[age] or 0
-if now - spent_at < tonumber(ARGV[22]) then
-  -- 7. The previous one, a moment ago. After a privilege change a retry must bring forth no token.
-  if age == 1 and record.privileges_changed_at < spent_at then
-    return quiet('retried', current)
-  end
-  -- 8. A slow tab, not a thief.
-  return quiet('superseded')
-end
-
--- 11. A spent token came back (RFC 9700 §4.14.2).
-if ARGV[23] == 'refuse' then
-  return quiet('reused')
-end
-return kill('reused', 'reuse', ARGV[23] == 'user')

@@ -1,5 +1,6 @@
 -- session.lua: what the scripts about sessions share. It stands behind shard.lua.
 --   KEYS[6]  index     sorted set: the `sid`s of one user by opening; lives as long as the latest
+--   KEYS[8..]          entries, which are read at the start
 --   ARGV[1]  layout
 --   ARGV[2]  access horizon while none is stated, ms
 --   ARGV[3]  session horizon while none is stated, ms
@@ -25,43 +26,22 @@
 -- are all read before the first write: while a slot moves, that ends the script with nothing done.
 
 local INDEX = KEYS[6]
-local FIELDS = { 't', 'g', 's', 'p', 'r', 'a', 'v', 'm', 'u', 'c', 'e', 'd', 'f' }
+local NEAR = 30000 -- how much shorter than it should an index may live, so far within the margin, ms
 
--- The shard as a table, or nil and the words to answer. Where data was lost and may not be back,
--- nothing is known for certain: neither that a session is gone, nor that it was not ended.
+-- The shard as a table and, from the third on, what `KEYS[8..]` hold; or nil and the words to answer.
+-- Where data was lost and may not be back, nothing is known for certain: neither that a session is
+-- gone, nor that it was not ended.
 local function open_whole()
-  local shard, answer = open(ARGV[1], ARGV[2], ARGV[3])
+  local held = redis.call('MGET', EPOCH, HEALING, unpack(KEYS, 8))
+  local shard, answer = open(held[1], ARGV[1])
   if not shard then
     return nil, answer
-  end
-  if shard.epoch ~= ARGV[4] then
+  elseif held[1] ~= ARGV[4] then
     return nil, { 'lost' }
-  end
-  if redis.call('EXISTS', HEALING) == 1 then
+  elseif held[2] then
     return nil, { 'healing' }
   end
-  return shard
-end
-
--- The numbers in a field, which are so many, or it is none of ours.
-local function numbers(field, count)
-  local list = {}
-  for number in string.gmatch(field or '', '%d+') do
-    list[#list + 1] = tonumber(number)
-  end
-  if #list ~= count then
-    error('a record is none of ours')
-  end
-  return list
-end
-
--- The same as text, every digit of it.
-local function text(list)
-  local words = {}
-  for i, number in ipairs(list) do
-    words[i] = whole(number)
-  end
-  return table.concat(words, ' ')
+  return shard, held
 end
 
 -- An entry as a number, math.huge for ever, 0 if there is none.
@@ -76,60 +56,21 @@ local function cutoff_of(entry)
   return tonumber(entry)
 end
 
--- A record, or nil. The names are those of record.rs.
-local function read(key)
-  local raw = redis.call('HMGET', key, unpack(FIELDS))
-  if not raw[1] then
-    return nil
-  end
-  local t, g, s, p = numbers(raw[1], 4), numbers(raw[2], 4), numbers(raw[3], 4), numbers(raw[4], 2)
-  for i = 1, 4 do
-    s[i] = t[2] - s[i]
-  end
-  return {
-    raw = raw,
-    opened_at = t[1], last_used_at = t[2], idle_deadline = t[3], absolute_deadline = t[4],
-    generation = g[1], issued_at = g[2], refresh_expires_at = g[3], access_expires_at = g[4],
-    spent_at = s,
-    privileges_changed_at = p[1], recovered = p[2] == 1,
-    refresh = raw[5], access = raw[6], previous = raw[7], attempt = raw[8],
-    subject = raw[9], client = raw[10], entry = raw[11],
-  }
-end
-
-local function is_expired(record, now)
-  return now >= record.idle_deadline or now >= record.absolute_deadline
+-- The texts of the four numbers in a field, or the record is none of ours.
+local function four(field)
+  local a, b, c, d = string.match(field or '', '^(%d+) (%d+) (%d+) (%d+)$')
+  return a or error('a record is none of ours'), b, c, d
 end
 
 -- Lets the record and the index live until the session ends, and a little longer.
 local function keep(key, idle_deadline, now, sid, opened_at)
-  local life = math.max(idle_deadline + tonumber(ARGV[9]) - now, 1)
+  local life = math.max(idle_deadline + ARGV[9] - now, 1)
   redis.call('PEXPIRE', key, whole(life))
   local left = redis.call('PTTL', INDEX)
   if left == -2 then
-    redis.call('ZADD', INDEX, whole(opened_at), sid)
+    redis.call('ZADD', INDEX, opened_at, sid)
   end
-  if left < life then
+  if left < life - math.min(NEAR, ARGV[9] / 10) then
     redis.call('PEXPIRE', INDEX, whole(life))
   end
 end
-
--- Raises an entry, tells people, and adds what the caller is to remember to `written`.
-local function revoke(shard, written, key, digest, cutoff, life, dimension, value, cause)
-  local changed, held, left = raise(shard, key, digest, cutoff, life)
-  if changed then
-    redis.call('XADD', AUDIT, 'MAXLEN', '~', ARGV[5], '*', 'cutoff', held, 'dimension', dimension,
-      'issuer', ARGV[6], 'value', value, 'cause', cause, 'actor', '')
-  end
-  written[#written + 1] = digest
-  written[#written + 1] = held
-  written[#written + 1] = whole(left)
-end
-
--- Ends a session: first the entry, which `maxmemory` can refuse, then its record.
-local function end_session(shard, written, sid, digest, cause)
-  revoke(shard, written, ARGV[8] .. digest, digest, '*', shard.session, 'session', sid, cause)
-  redis.call('DEL', ARGV[7] .. sid)
-  redis.call('ZREM', INDEX, sid)
-end
-

@@ -22,7 +22,7 @@ local word = 'here'
 local marks = redis.call('HMGET', META, 'opened', 'cut', 'told')
 local seen = math.max(tonumber(marks[1] or 0), tonumber(marks[3] or 0), tonumber(ARGV[7]))
 local tip = last_id()
-local now = instant(tip, seen)
+local now = instant(string.match(tip, '^%d+'), seen)
 -- What begins after a cutoff must not be dated in its millisecond.
 local told = math.max(now, tonumber(marks[2] or 0) + 1)
 if not layout or not epoch then
@@ -45,5 +45,5 @@ for i, name in ipairs({ 'access', 'session' }) do
     horizons[i] = wanted
   end
 end
-return { word, epoch, math.max(redis.call('PTTL', HEALING), 0), told, math.max(told - instant('0-0', 0), 0),
-  tip, horizons[1], horizons[2] }
+return { word, epoch, math.max(redis.call('PTTL', HEALING), 0), told, math.max(told - instant(0, 0), 0), tip,
+  horizons[1], horizons[2] }

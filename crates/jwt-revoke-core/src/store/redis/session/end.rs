@@ -26,11 +26,10 @@ impl Inner {
         let Some(key) = self.keys.session(shard, ending.session) else {
             return Ok(Vec::new());
         };
-        let mut step = self.step(&ending.index)?;
-        step.key(key);
-        step.key(self.keys.deny(shard, &ending.entry));
+        let entry = self.keys.deny(shard, &ending.entry);
+        let mut step = self.step(&ending.index, [key, entry])?;
         step.word(ending.session.as_str());
-        step.word(ending.entry.to_string());
+        step.word(ending.entry.hex());
         step.word(pack(ending.owner.as_str()));
         step.word(brief(ending.cause));
         let answer = self.take(step, &END).await?;
@@ -42,8 +41,7 @@ impl Inner {
         ending: &EndingOthers<'_>,
     ) -> Result<Vec<SessionId>, StoreError> {
         let Index { shard, subject, .. } = ending.index;
-        let mut step = self.step(&ending.index)?;
-        step.key(self.keys.deny(shard, &subject));
+        let mut step = self.step(&ending.index, [self.keys.deny(shard, &subject)])?;
         step.word(ending.keep.as_str());
         step.word(brief(ending.cause));
         let answer = self.take(step, &END_OTHERS).await?;

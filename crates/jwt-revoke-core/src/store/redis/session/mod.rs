@@ -21,6 +21,7 @@ use crate::{
             lookup::read_cutoff,
             revoke::{brief, fallback_horizons},
             scripts::{MARK, Script},
+            words::Words,
         },
     },
     token::SessionId,
@@ -29,8 +30,7 @@ use crate::{
 /// A script's keys and arguments; those come first that all scripts about sessions share.
 struct Step {
     shard: Shard,
-    keys: Vec<String>,
-    args: Vec<Vec<u8>>,
+    words: Words,
 }
 
 impl Inner {
@@ -55,15 +55,19 @@ impl Inner {
             Transition::EndOthers(ending) => self.end_others(ending).await.map(Transitioned::Ended),
             Transition::List(index) => self.list(index).await.map(Transitioned::Listed),
             Transition::MarkPrivileges(index) => {
-                let step = self.step(index)?;
+                let step = self.step(index, [])?;
                 self.take(step, &MARK).await?;
                 Ok(Transitioned::Marked)
             }
         }
     }
 
-    /// The keys and arguments that `session.lua` names.
-    fn step(self: &Arc<Self>, index: &Index<'_>) -> Result<Step, StoreError> {
+    /// The keys and arguments that `session.lua` names, with `keys` behind those.
+    fn step(
+        self: &Arc<Self>,
+        index: &Index<'_>,
+        keys: impl IntoIterator<Item = String>,
+    ) -> Result<Step, StoreError> {
         let shard = index.shard;
         // What this process remembers may still be missing there.
         let Some(epoch) = self.healing.epoch(shard) else {
@@ -75,23 +79,22 @@ impl Inner {
                 known: Cutoffs::NONE,
             });
         };
+        let mut words = self.keys.of_script(shard);
+        words.key(&self.keys.user(shard, &index.subject));
+        for key in keys {
+            words.key(&key);
+        }
         let fallback = fallback_horizons();
-        let mut step = Step {
-            shard,
-            keys: self.keys.of_script(shard),
-            args: Vec::new(),
-        };
-        step.key(self.keys.user(shard, &index.subject));
-        step.word(LAYOUT);
-        step.number(millis(fallback.access));
-        step.number(millis(fallback.session));
-        step.word(epoch);
-        step.word(defaults::AUDIT_ENTRIES.to_string());
-        step.word(brief(index.issuer));
-        step.word(self.keys.before_session(shard));
-        step.word(self.keys.before_digest(shard));
-        step.number(millis(defaults::HORIZON_MARGIN));
-        Ok(step)
+        words.word(LAYOUT);
+        words.number(millis(fallback.access));
+        words.number(millis(fallback.session));
+        words.word(epoch);
+        words.number(defaults::AUDIT_ENTRIES);
+        words.word(brief(index.issuer));
+        words.word(self.keys.before_session(shard));
+        words.word(self.keys.before_digest(shard));
+        words.number(millis(defaults::HORIZON_MARGIN));
+        Ok(Step { shard, words })
     }
 
     async fn take(
@@ -99,8 +102,8 @@ impl Inner {
         step: Step,
         script: &'static Script,
     ) -> Result<Vec<Reply>, StoreError> {
-        let Step { shard, keys, args } = step;
-        let answer = self.write(shard, script, keys, args, self.deadline()).await;
+        let Step { shard, words } = step;
+        let answer = self.write(shard, script, &words, self.deadline()).await;
         if let Err(StoreError::ShardLost { healing: false, .. }) = &answer {
             self.notice(shard, None);
         }
@@ -126,16 +129,12 @@ impl Inner {
 }
 
 impl Step {
-    fn key(&mut self, key: String) {
-        self.keys.push(key);
-    }
-
-    fn word(&mut self, word: impl Into<Vec<u8>>) {
-        self.args.push(word.into());
+    fn word(&mut self, word: impl AsRef<[u8]>) {
+        self.words.word(word);
     }
 
     fn number(&mut self, number: u64) {
-        self.word(number.to_string());
+        self.words.number(number);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Opening a session.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use crate::{
     clock::{Timestamp, millis},
@@ -34,13 +34,10 @@ impl Inner {
                 reason: "the identifier of the session is none of ours".to_owned(),
             });
         };
-        let mut step = self.step(index)?;
-        step.key(key);
-        step.key(self.keys.deny(shard, &record.entry));
-        step.key(self.keys.deny(shard, &index.subject));
-        for digest in opening.covering {
-            step.key(self.keys.deny(shard, digest));
-        }
+        let entries = [&record.entry, &index.subject].into_iter();
+        let entries = entries.chain(opening.covering);
+        let entries = entries.map(|digest| self.keys.deny(shard, digest));
+        let mut step = self.step(index, iter::once(key).chain(entries))?;
         step.word(opening.session.as_str());
         step.number(exact(record.opened_at));
         step.number(exact(opening.since));
@@ -57,7 +54,9 @@ impl Inner {
         step.word(record.attempt.map(attempt_bytes).unwrap_or_default());
         step.number(exact(record.idle_deadline));
         step.word(record.device.as_deref().unwrap_or_default());
-        step.args.extend(record::write(record));
+        for word in record::write(record) {
+            step.word(word);
+        }
         let answer = self.take(step, &OPEN).await?;
         self.read_opened(shard, &answer)
             .ok_or_else(|| self.odd(&answer))

@@ -1,6 +1,6 @@
 //! Exchanging a refresh token, or saying what that would do.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use crate::{
     clock::millis,
@@ -48,17 +48,15 @@ impl Inner {
         let Some(key) = key.filter(|_| presented.generation < MOST) else {
             return Ok(Outcome::Unknown);
         };
-        let mut step = self.step(index)?;
-        step.key(key);
         let named = [rotating.entry, index.subject];
         let others = rotating.covering.iter().filter(|d| !named.contains(d));
-        for digest in named.iter().chain(others) {
-            step.key(self.keys.deny(shard, digest));
-        }
+        let entries = named.iter().chain(others);
+        let entries = entries.map(|digest| self.keys.deny(shard, digest));
+        let mut step = self.step(index, iter::once(key).chain(entries))?;
         step.word(verb);
         step.word(rotating.session.as_str());
-        step.word(rotating.entry.to_string());
-        step.word(index.subject.to_string());
+        step.word(rotating.entry.hex());
+        step.word(index.subject.hex());
         step.number(exact(rotating.born_at));
         step.number(presented.generation);
         step.word(pack(presented.jti.as_str()));

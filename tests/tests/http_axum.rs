@@ -24,7 +24,7 @@ use jwt_revoke_tests::{
 };
 use tower_jwt_revoke::{AuthRejection, AuthUser, RequireScopeLayer, RevocationLayer, logout_route};
 
-http_suite!(serve);
+http_suite!(serve, Cancels);
 
 async fn serve(fixture: Fixture) -> Running {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -11,10 +11,11 @@ use example_shared::Users;
 use jwt_revoke_core::{
     Report,
     session::{Grant, LoginError, Sessions},
+    wire::oauth::{Metadata, OAuth},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower_jwt_revoke::{AuthUser, RevocationLayer, Routes};
+use tower_jwt_revoke::{AuthUser, RevocationLayer, Routes, oauth_routes, well_known};
 
 #[derive(Clone)]
 struct App {
@@ -28,8 +29,13 @@ impl App {
     }
 }
 
-pub(crate) fn app(sessions: &Sessions, users: Users) -> Router {
+pub(crate) fn app(
+    sessions: &Sessions,
+    users: Users,
+    (oauth, metadata): (OAuth, Metadata),
+) -> Router {
     let routes = Routes::new(sessions);
+    let companion = routes.clone().into_router().merge(oauth_routes(oauth));
     let protected = Router::new()
         .route("/me", get(me))
         .route_layer(RevocationLayer::new(sessions.guard().clone()));
@@ -40,7 +46,8 @@ pub(crate) fn app(sessions: &Sessions, users: Users) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         // The companion routes check their own tokens, so they are not behind the layer.
-        .nest("/auth", routes.clone().into_router())
+        .nest("/auth", companion)
+        .merge(well_known(metadata))
         .with_state(App { routes, users })
 }
 

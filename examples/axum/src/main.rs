@@ -1,101 +1,77 @@
 //! A service whose JWTs can be taken back: login with a password, a protected route, refresh with
-//! rotation, logout, logout everywhere, the list of devices.
+//! rotation, logout, logout everywhere, the list of devices, and the same for OAuth clients.
 //!
 //! ```sh
 //! cargo run -p example-axum            # on the embedded store, in ./jwt-revoke-data
 //! JWT_REVOKE_STORE=redis://127.0.0.1:6379 cargo run -p example-axum
 //!
-//! json='content-type: application/json'
-//! login() { curl -s http://127.0.0.1:3000/login -H "$json" -d '{"username":"alice","password":"wonderland"}'; }
-//! member() { sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }
-//! refresh() { curl -s http://127.0.0.1:3000/auth/refresh -H "$json" -d "{\"refresh_token\":\"$1\"}"; }
+//! AT=http://127.0.0.1:3000
+//! login()   { curl -s $AT/login -H content-type:application/json -d '{"username":"alice","password":"wonderland"}'; }
+//! token()   { printf %s "$2" | sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }
+//! refresh() { curl -s $AT/auth/refresh -H content-type:application/json -d "{\"refresh_token\":\"$(token refresh_token "$1")\"}"; }
+//! status()  { curl -s -o /dev/null -w '%{http_code}\n' -H "authorization: Bearer $(token access_token "$1")" "$AT$2" -X "$3"; }
+//! me()      { status "$1" /me GET; }
 //!
-//! ACCESS=$(login | member access_token)
-//! curl -i http://127.0.0.1:3000/me -H "authorization: Bearer $ACCESS"                  # 200
-//! curl -s http://127.0.0.1:3000/auth/sessions -H "authorization: Bearer $ACCESS"       # the devices
-//! curl -i -X POST http://127.0.0.1:3000/auth/logout -H "authorization: Bearer $ACCESS" # 204
-//! curl -i http://127.0.0.1:3000/me -H "authorization: Bearer $ACCESS"                  # 401
+//! PHONE=$(login); me "$PHONE"                              # 200
+//! status "$PHONE" /auth/logout POST; me "$PHONE"           # 204, and 401 from now on
+//!
+//! PHONE=$(login); PHONE=$(refresh "$PHONE"); me "$PHONE"   # 200; the first refresh token is spent
+//!
+//! STOLEN=$(login)                                          # a thief copies what Alice has,
+//! ALICE=$(refresh "$STOLEN")                               # Alice refreshes, and
+//! refresh "$STOLEN"; echo                                  # the thief comes second: invalid_grant
+//! refresh "$ALICE"; echo                                   # nobody knows who was the thief: invalid_grant
+//! me "$ALICE"; me "$STOLEN"; me "$PHONE"                   # 401 401 401: nothing of Alice is left to use
+//!
+//! PHONE=$(login); LAPTOP=$(login)                          # Alice logs in again, the thief cannot
+//! status "$PHONE" /auth/logout-all POST                    # 204: log out everywhere
+//! me "$PHONE"; me "$LAPTOP"; me "$(login)"                 # 401 401, and 200 for a new login
 //! ```
 //!
-//! A theft, with `JWT_REVOKE_GRACE=0` (with the default, a spent token still gets its successor for
-//! 30 seconds, for answers that were lost and tabs that refresh together):
+//! The theft is for `JWT_REVOKE_GRACE=0`: with the default, a spent token gets its successor again for 30
+//! seconds, for answers that were lost and tabs that refresh together.
+//!
+//! The same by OAuth (RFC 6749 §6, 7009, 7662). A login is the public client `first-party`, as is a request
+//! that names no client; the client `api` has a secret, which `JWT_REVOKE_CLIENT_SECRET` replaces. Client
+//! libraries find the endpoints by themselves where `JWT_REVOKE_ISSUER` is the address that they reach the
+//! program at:
 //!
 //! ```sh
-//! STOLEN=$(login | member refresh_token)     # a thief copies Alice's refresh token
-//! ALICE=$(refresh "$STOLEN")                 # Alice refreshes: the copy is spent
-//! refresh "$STOLEN"                          # the thief tries it: invalid_grant, and both sides die
-//! refresh "$(echo "$ALICE" | member refresh_token)"                                    # invalid_grant
-//! curl -i http://127.0.0.1:3000/me -H "authorization: Bearer $(echo "$ALICE" | member access_token)" # 401
+//! JWT_REVOKE_ISSUER=http://127.0.0.1:3000 cargo run -p example-axum
+//!
+//! curl -s http://127.0.0.1:3000/.well-known/oauth-authorization-server                 # the endpoints
+//! curl -s http://127.0.0.1:3000/auth/jwks.json                                         # the public keys
+//! oauth() { curl -s "http://127.0.0.1:3000/auth/$@"; }
+//! PAIR=$(oauth token -d grant_type=refresh_token -d refresh_token="$(token refresh_token "$(login)")")
+//! ACCESS=$(token access_token "$PAIR")
+//! API=api:kT9xQ2mZr7Vb4LwYc6NdHs8PfJg3EuAo
+//! oauth introspect -u "$API" -d token="$ACCESS"; echo                                  # "active":true
+//! oauth revoke -d token="$(token refresh_token "$PAIR")"                               # the whole session
+//! oauth introspect -u "$API" -d token="$ACCESS"; echo                                  # "active":false
 //! ```
 
 mod app;
 
-use std::{error::Error, io::Write as _, process::ExitCode};
+use std::{error::Error, process::ExitCode};
 
-use example_shared::{Settings, Users, signing_key, try_it};
-use jwt_revoke_core::{Guard, Issuer, Report, session::Sessions, store::AnyStore};
-use tokio::{net::TcpListener, signal};
-use tracing_subscriber::EnvFilter;
+use example_shared::{Settings, Users, announce, asked_to_stop, cannot_listen, oauth, sessions};
+use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{}", Report(&*error));
-            ExitCode::FAILURE
-        }
-    }
+    example_shared::run(serve()).await
 }
 
-async fn run() -> Result<(), Box<dyn Error>> {
+async fn serve() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_env()?;
-    let key = signing_key(&settings.key, settings.algorithm)?;
-    let store = AnyStore::connect(&settings.store).await?;
-    let issuer = Issuer::new(key, "https://auth.example.com", "api")
-        .with_lifetime(settings.access_lifetime)
-        .with_leeway(settings.leeway);
-    let guard = Guard::new(issuer.verifier(), store).with_outage(settings.outage);
-    guard.ready().await?;
-    let sessions = Sessions::new(&guard, issuer)
-        .with_grace(settings.grace)
-        .with_reuse(settings.reuse)
-        .with_idle_lifetime(settings.refresh_lifetime);
+    let sessions = sessions(&settings).await?;
+    let oauth = oauth(&sessions, &settings)?;
+    let app = app::app(&sessions, Users::demo()?, oauth);
 
-    let listener = TcpListener::bind(settings.addr).await.map_err(|error| {
-        format!(
-            "cannot listen on {}, which JWT_REVOKE_ADDR names: {error}",
-            settings.addr
-        )
-    })?;
-    let addr = listener.local_addr()?;
-    let mut stdout = std::io::stdout();
-    writeln!(stdout, "listening on http://{addr}")?;
-    writeln!(stdout, "{}", try_it(addr))?;
-
-    let app = app::app(&sessions, Users::demo()?);
-    axum::serve(listener, app)
-        .with_graceful_shutdown(asked_to_stop())
-        .await?;
-    tracing::info!("stopped");
-    Ok(())
-}
-
-async fn asked_to_stop() {
-    let terminate = async {
-        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
-            Ok(mut signals) => signals.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = signal::ctrl_c() => {}
-        _ = terminate => {}
-    }
-    tracing::info!("finishing the requests at hand");
+    let listener = TcpListener::bind(settings.addr)
+        .await
+        .map_err(|error| cannot_listen(settings.addr, &error))?;
+    announce(listener.local_addr()?)?;
+    let server = axum::serve(listener, app).with_graceful_shutdown(asked_to_stop());
+    Ok(server.await?)
 }

@@ -1,14 +1,18 @@
-//! What the example programs share: settings from the environment, the key file, a user table, and
-//! the curl lines to try.
+//! What the example programs share: settings from the environment, the key file, a user table, the
+//! OAuth clients, how they start and stop, and the curl lines to try.
 
 mod key_file;
+mod oauth;
 mod settings;
+mod start;
 mod try_it;
 mod users;
 
 pub use self::{
     key_file::{KeyFileError, signing_key},
+    oauth::{OAuthError, oauth},
     settings::{Settings, SettingsError},
+    start::{announce, asked_to_stop, cannot_listen, run, sessions},
     try_it::try_it,
     users::Users,
 };

@@ -8,7 +8,7 @@ use std::{
 use jwt_revoke_core::{defaults, guard::Outage, session::ReuseScope, verify::Algorithm};
 
 /// The settings of an example program.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// `JWT_REVOKE_ADDR`: where to listen; port 0 picks a free one.
     pub addr: SocketAddr,
@@ -18,6 +18,12 @@ pub struct Settings {
     pub key: PathBuf,
     /// `JWT_REVOKE_ALG`: the algorithm of a key that is made.
     pub algorithm: Algorithm,
+    /// `JWT_REVOKE_ISSUER`: who issues the tokens, and where OAuth clients reach the program. Tokens
+    /// of another issuer are not accepted.
+    pub issuer: String,
+    /// `JWT_REVOKE_CLIENT_SECRET`: the secret of the OAuth client `api`. Do not print it. The default
+    /// is for trying things out, as the users and their passwords are.
+    pub client_secret: String,
     /// `JWT_REVOKE_OUTAGE`: `deny` or `allow`.
     pub outage: Outage,
     /// `JWT_REVOKE_GRACE`: seconds in which a spent refresh token gets its successor again.
@@ -86,6 +92,8 @@ impl Settings {
             store: text("JWT_REVOKE_STORE", "file:jwt-revoke-data"),
             key: text("JWT_REVOKE_KEY", "jwt-revoke-data/key").into(),
             algorithm: parse("JWT_REVOKE_ALG", &algorithm, "EdDSA, ES256, RS256 or HS256")?,
+            issuer: text("JWT_REVOKE_ISSUER", "https://auth.example.com"),
+            client_secret: text("JWT_REVOKE_CLIENT_SECRET", DEMO_CLIENT_SECRET),
             outage: match outage.as_str() {
                 "deny" => Outage::Deny,
                 "allow" => Outage::Allow,
@@ -142,6 +150,9 @@ where
     })
 }
 
+/// For the curl lines. Everybody knows it.
+const DEMO_CLIENT_SECRET: &str = "kT9xQ2mZr7Vb4LwYc6NdHs8PfJg3EuAo";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,7 +189,7 @@ mod tests {
             ("JWT_REVOKE_LEEWAY", "-1"),
             ("JWT_REVOKE_LEEWAY", "301"),
         ] {
-            let error = with(name, value).unwrap_err();
+            let error = with(name, value).err().unwrap();
             assert!(error.to_string().starts_with(name), "{error}");
         }
     }

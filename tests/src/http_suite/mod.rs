@@ -58,9 +58,16 @@ pub use self::{
 };
 
 /// Makes a test of each check of the suite, over the servers that `$serve` starts: an `async fn` from
-/// [`Fixture`] to [`Running`].
+/// [`Fixture`] to [`Running`]. `Cancels` says that the framework drops a request whose client has hung
+/// up.
 #[macro_export]
 macro_rules! http_suite {
+    ($serve:path, Cancels) => {
+        $crate::http_suite! { $serve }
+        $crate::http_suite! { $serve:
+            a_client_that_hangs_up_leaves_nothing_waiting
+        }
+    };
     ($serve:path) => {
         $crate::http_suite! { $serve:
             a_good_token_opens_the_route
@@ -92,7 +99,7 @@ macro_rules! http_suite {
             an_outage_policy_of_allow_lets_good_tokens_through_and_no_forged_ones
             an_inner_layer_that_denies_does_not_trust_an_outer_one_that_allows
             a_slow_store_delays_a_request_and_no_other
-            a_client_that_hangs_up_leaves_nothing_waiting
+            a_client_that_hangs_up_leaves_nothing_behind
             r2_a_logout_that_was_not_confirmed_is_503
             logout_ends_the_session_and_no_other
             logout_asks_for_a_token_of_its_own

@@ -240,7 +240,7 @@ impl Server {
 }
 
 /// `POST` of a form.
-pub(super) fn form_request(path: &str, form: &[(&str, &str)]) -> RawRequest {
+pub fn form_request(path: &str, form: &[(&str, &str)]) -> RawRequest {
     let mut body = form_urlencoded::Serializer::new(String::new());
     body.extend_pairs(form);
     RawRequest::new("POST", path)
@@ -249,7 +249,7 @@ pub(super) fn form_request(path: &str, form: &[(&str, &str)]) -> RawRequest {
 }
 
 /// Credentials in the header, encoded as RFC 6749 §2.3.1 says.
-pub(super) fn basic(id: &str, secret: &str) -> String {
+pub fn basic(id: &str, secret: &str) -> String {
     let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let credentials = format!("{}:{}", encode(id), encode(secret));
     format!("Basic {}", STANDARD.encode(credentials))

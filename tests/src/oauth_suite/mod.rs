@@ -21,17 +21,19 @@ mod malformed;
 mod races;
 mod revoke;
 mod store;
+mod stores;
 mod token;
 
 pub use self::{
     clients::*,
     documents::*,
-    fixture::{Answers, Fixture, Server},
+    fixture::{Answers, Fixture, Server, basic, form_request},
     introspect::*,
     malformed::*,
     races::*,
     revoke::*,
     store::SwitchedStore,
+    stores::{in_memory, patient_redis},
     token::*,
 };
 

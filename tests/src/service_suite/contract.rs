@@ -19,7 +19,7 @@ pub async fn the_first_line_says_where_it_listens(program: &Program) {
     assert_eq!(public.status, 200);
     assert!(public.json().is_object());
     // And then what to type.
-    let me = format!("status http://{}/me", service.address());
+    let me = format!("AT=http://{}", service.address());
     while !service.line().unwrap().contains(&me) {}
 }
 

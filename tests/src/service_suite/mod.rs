@@ -10,6 +10,7 @@
 mod contract;
 mod durability;
 mod fleet;
+mod oauth;
 mod outage;
 mod process;
 mod shutdown;
@@ -19,6 +20,7 @@ pub use self::{
     contract::*,
     durability::*,
     fleet::*,
+    oauth::*,
     outage::*,
     process::{Failed, Program, Service},
     shutdown::*,
@@ -42,6 +44,10 @@ macro_rules! service_suite {
             a_wrong_password_is_401_and_says_no_more
             t9_a_malformed_login_is_4xx_and_harms_nobody
             unknown_paths_are_404_and_other_methods_405
+            oauth_clients_find_the_endpoints
+            an_oauth_client_refreshes_inspects_and_revokes_a_login
+            only_a_client_that_proves_who_it_is_may_inspect
+            the_published_keys_verify_and_hold_no_secret
             i6_a_logout_that_was_acknowledged_survives_kill_9
             i6_a_clean_restart_keeps_sessions_and_logouts
             two_processes_on_one_redis_refuse_each_others_logged_out_tokens

@@ -137,6 +137,14 @@ pub async fn a_setting_that_cannot_be_understood_is_named(program: &Program) {
             &["", "15m", "-1", "1e3", "0", "86401"],
         ),
         ("JWT_REVOKE_LEEWAY", &["", "-1", "5s", "301"]),
+        (
+            "JWT_REVOKE_ISSUER",
+            &["", "auth", "http://auth.example.com", "https://a?b"],
+        ),
+        (
+            "JWT_REVOKE_CLIENT_SECRET",
+            &["", "secret", "your-client-secret-change-me-in-production"],
+        ),
     ] {
         for value in values {
             let failed = program.fail(&[(variable, value)]);

@@ -1,4 +1,4 @@
-//! The suite of sessions, over actix-web and every store.
+//! The routes that the suite of sessions asks for, by actix-web.
 
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
@@ -20,15 +20,8 @@ use jwt_revoke_tests::{
     http_suite::{Running, sessions::SessionFixture},
 };
 
-mod embedded {
-    jwt_revoke_tests::http_session_suite!(super::serve, Embedded);
-}
-
-mod redis {
-    jwt_revoke_tests::http_session_suite!(super::serve, Redis);
-}
-
-fn serve(fixture: SessionFixture) -> BoxFuture<'static, Running> {
+/// Serves on a free port.
+pub(crate) fn serve(fixture: SessionFixture) -> BoxFuture<'static, Running> {
     async move {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -23,9 +23,10 @@ use actix_web::{
 };
 use futures::{StreamExt as _, stream};
 use jwt_revoke_core::{
-    Access,
+    Access, Guard,
     guard::Target,
     session::{Issued, Sessions},
+    store::EmbeddedStore,
 };
 use jwt_revoke_tests::{
     actix_server::ActixServer,
@@ -102,14 +103,14 @@ async fn around_a_scope_a_resource_or_a_route_it_guards_just_that() {
                 .route(web::post().to(user))
                 .wrap(layer()),
         )
-        .route("/route", web::post().to(user).wrap(layer()))
+        .service(web::resource("/route").route(web::post().to(user).wrap(layer())))
         .route("/open", web::get().to(HttpResponse::Ok));
     let app = init_service(app).await;
     assert_eq!(statuses!(&app, &alice, "/scope/me"), [401, 200]);
     assert_eq!(statuses!(&app, &alice, "/scope/deep/me"), [401, 200]);
     assert_eq!(statuses!(&app, &alice, "/scope/admin"), [401, 403]);
     // login, and each path once, however many layers.
-    assert_eq!(fixture.store.lookups(), 3);
+    assert_eq!(fixture.store.lookups(), 4);
     assert_eq!(statuses!(&app, &alice, "/scope/unknown"), [401, 404]);
     assert_eq!(statuses!(&app, &alice, "/resource"), [401, 405]);
     assert_eq!(statuses!(&app, &alice, "/route"), [405, 405]);
@@ -119,8 +120,9 @@ async fn around_a_scope_a_resource_or_a_route_it_guards_just_that() {
 
 #[actix_web::test]
 async fn companion_routes_know_other_methods_and_unknown_paths() {
-    let fixture = Fixture::new();
-    let sessions = Sessions::new(&fixture.guard, fixture.issuer.clone());
+    let issuer = Fixture::new().issuer;
+    let guard = Guard::new(issuer.verifier(), EmbeddedStore::in_memory());
+    let sessions = Sessions::new(&guard, issuer);
     let auth = web::scope("/{sid}/auth").service(Routes::new(&sessions));
     let app = init_service(App::new().service(auth)).await;
     for (path, allow) in [
@@ -165,6 +167,7 @@ async fn other_middleware_around_it_sees_refusals_like_any_response() {
         .wrap(
             Cors::default()
                 .allowed_origin("https://app.example.com")
+                .allowed_methods(["GET"])
                 .allow_any_header(),
         );
     let app = init_service(app).await;

@@ -1,10 +1,6 @@
 //! Extractors.
 
-use std::{
-    fmt,
-    future::{Ready, ready},
-    ops::Deref,
-};
+use std::future::{Ready, ready};
 
 use actix_web::{
     FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError, dev::Payload,
@@ -71,25 +67,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> FromRequest for AuthUser<C> {
     }
 }
 
-impl<C> Deref for AuthUser<C> {
-    type Target = User<C>;
-
-    fn deref(&self) -> &User<C> {
-        &self.0
-    }
-}
-
-impl<C> Clone for AuthUser<C> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<C> fmt::Debug for AuthUser<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AuthUser").field(&self.0).finish()
-    }
-}
+jwt_revoke_core::user_traits!(AuthUser);
 
 /// The user, or `None` for a request without a token, which only an
 /// [`optional`](crate::RevocationLayer::optional) layer lets through; a bad token never gets here.

@@ -1,7 +1,5 @@
 //! Extractors.
 
-use std::{fmt, ops::Deref};
-
 use axum_core::{
     body::Body,
     extract::{FromRequestParts, OptionalFromRequestParts},
@@ -86,25 +84,7 @@ where
     }
 }
 
-impl<C> Deref for AuthUser<C> {
-    type Target = User<C>;
-
-    fn deref(&self) -> &User<C> {
-        &self.0
-    }
-}
-
-impl<C> Clone for AuthUser<C> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<C> fmt::Debug for AuthUser<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AuthUser").field(&self.0).finish()
-    }
-}
+jwt_revoke_core::user_traits!(AuthUser);
 
 /// The bare proof that a token was checked, with the rejections of [`AuthUser`]: for what a guard
 /// wants to be given, such as [`Target::logout`](jwt_revoke_core::guard::Target::logout).

@@ -2,9 +2,10 @@
 
 use actix_jwt_revoke::{AuthUser, RevocationLayer, Routes, oauth_routes, well_known};
 use actix_web::{
-    HttpRequest, HttpResponse,
+    Error, HttpRequest, HttpResponse,
+    error::{ErrorUnsupportedMediaType, JsonPayloadError},
     http::{StatusCode, header},
-    web::{self, Data, Json, ServiceConfig},
+    web::{self, Data, Json, JsonConfig, ServiceConfig},
 };
 use example_shared::Users;
 use jwt_revoke_core::{
@@ -26,11 +27,12 @@ pub(crate) fn app(
     config
         .app_data(Data::new(routes.clone()))
         .app_data(Data::new(users.clone()))
-        .route("/me", web::get().to(me).wrap(protected))
-        .route("/public", web::get().to(public))
-        .route("/login", web::post().to(login))
-        .route("/healthz", web::get().to(healthz))
-        .route("/readyz", web::get().to(readyz))
+        .app_data(JsonConfig::default().error_handler(|error, _| not_json(error)))
+        .service(web::resource("/me").route(web::get().to(me).wrap(protected)))
+        .service(web::resource("/public").get(public))
+        .service(web::resource("/login").post(login))
+        .service(web::resource("/healthz").get(healthz))
+        .service(web::resource("/readyz").get(readyz))
         // The companion routes check their own tokens, so they are not behind the layer.
         .service(
             web::scope("/auth")
@@ -82,6 +84,14 @@ async fn login(
     match sessions.login(attempt, username, &grant).await {
         Ok(pair) => routes.signed_in(&pair),
         Err(error) => failed(&error),
+    }
+}
+
+/// 415 for another media type, which actix-web answers with 400.
+fn not_json(error: JsonPayloadError) -> Error {
+    match error {
+        JsonPayloadError::ContentType => ErrorUnsupportedMediaType(error),
+        other => other.into(),
     }
 }
 

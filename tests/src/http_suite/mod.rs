@@ -67,6 +67,7 @@ macro_rules! http_suite {
     ($serve:path) => {
         $crate::http_suite! { $serve, Layers }
         $crate::http_suite! { $serve:
+            t4_a_refresh_token_opens_nothing_and_revokes_nothing
             r2_a_logout_that_was_not_confirmed_is_503
             logout_ends_the_session_and_no_other
             logout_asks_for_a_token_of_its_own
@@ -85,7 +86,6 @@ macro_rules! http_suite {
             the_scheme_is_read_in_any_case
             a_request_without_a_token_gets_a_challenge_without_an_error_code
             a_bad_token_is_401_whatever_is_wrong_with_it
-            t4_a_refresh_token_opens_nothing_and_revokes_nothing
             a_revoked_token_is_refused_like_any_other_bad_one
             a_missing_scope_is_403_and_names_the_scope
             claims_that_do_not_fit_are_401_and_logged_by_place_only

@@ -36,13 +36,13 @@ fn app(fixture: &Fixture, config: &mut ServiceConfig) {
     let places = layer().from_header().from_cookie(COOKIE).from_fn(ticket);
     let optional = web::scope("/optional")
         .service(web::resource("").to(maybe_user))
-        .route("/claims", web::get().to(maybe_tenant))
-        .route("/required", web::get().to(user))
+        .service(web::resource("/claims").to(maybe_tenant))
+        .service(web::resource("/required").to(user))
         .service(web::resource("/scope-layer").to(maybe_user).wrap(scope()))
         .wrap(layer().optional());
     let rendered = web::scope("/rendered")
         .service(web::resource("").to(user))
-        .route("/claims", web::get().to(tenant))
+        .service(web::resource("/claims").to(tenant))
         .service(web::resource("/scope").to(user).wrap(scope()))
         .wrap(layer().with_render(teapot));
     // Of several wraps, the last is outside.
@@ -106,7 +106,7 @@ fn app(fixture: &Fixture, config: &mut ServiceConfig) {
                 .wrap(other().optional().from_cookie(COOKIE))
                 .wrap(layer()),
         )
-        .route("/public", web::get().to(public))
+        .service(web::resource("/public").to(public))
         .service(web::scope("/auth").service(logout_route(fixture.guard.clone())));
 }
 

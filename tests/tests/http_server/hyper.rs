@@ -4,11 +4,7 @@
 
 use std::{borrow::Cow, collections::HashMap, convert::Infallible, future::Future, sync::Arc};
 
-use axum::{
-    body::Body,
-    extract::{FromRequestParts, OptionalFromRequestParts},
-    response::IntoResponse as _,
-};
+use axum::{RequestPartsExt as _, body::Body, response::IntoResponse as _};
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use http::{Request, Response, StatusCode, request::Parts};
@@ -182,13 +178,12 @@ async fn public(_: Parts) -> Answer {
 }
 
 async fn user(mut parts: Parts) -> Answer {
-    let user: AuthUser = FromRequestParts::from_request_parts(&mut parts, &()).await?;
+    let user: AuthUser = parts.extract().await?;
     Ok(user.subject().unwrap().to_string().into_response())
 }
 
 async fn maybe_user(mut parts: Parts) -> Answer {
-    let user: Option<AuthUser> =
-        OptionalFromRequestParts::from_request_parts(&mut parts, &()).await?;
+    let user: Option<AuthUser> = parts.extract().await?;
     let name = user.map_or("nobody".to_owned(), |user| {
         user.subject().unwrap().to_string()
     });
@@ -196,25 +191,24 @@ async fn maybe_user(mut parts: Parts) -> Answer {
 }
 
 async fn tenant(mut parts: Parts) -> Answer {
-    let user: AuthUser<Tenant> = FromRequestParts::from_request_parts(&mut parts, &()).await?;
+    let user: AuthUser<Tenant> = parts.extract().await?;
     Ok(user.claims.tenant.clone().into_response())
 }
 
 async fn maybe_tenant(mut parts: Parts) -> Answer {
-    let user: Option<AuthUser<Tenant>> =
-        OptionalFromRequestParts::from_request_parts(&mut parts, &()).await?;
+    let user: Option<AuthUser<Tenant>> = parts.extract().await?;
     let tenant = user.map_or("nobody".to_owned(), |user| user.claims.tenant.clone());
     Ok(tenant.into_response())
 }
 
 async fn asks_for_admin(mut parts: Parts) -> Answer {
-    let user: AuthUser = FromRequestParts::from_request_parts(&mut parts, &()).await?;
+    let user: AuthUser = parts.extract().await?;
     user.require_scope(&admin())?;
     Ok(user.subject().unwrap().to_string().into_response())
 }
 
 async fn whose(fixture: Fixture, mut parts: Parts) -> Answer {
-    let user: AuthUser = FromRequestParts::from_request_parts(&mut parts, &()).await?;
+    let user: AuthUser = parts.extract().await?;
     let name = match fixture.other_guard.accepts(&user.access) {
         true => "other",
         false => "this",

@@ -105,3 +105,30 @@ macro_rules! routes_methods {
         }
     };
 }
+
+/// What `AuthUser` of every adapter is: a [`User`](crate::wire::User) of its own.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! user_traits {
+    ($user:ident) => {
+        impl<C> ::std::ops::Deref for $user<C> {
+            type Target = $crate::wire::User<C>;
+
+            fn deref(&self) -> &Self::Target {
+                &self.0
+            }
+        }
+
+        impl<C> Clone for $user<C> {
+            fn clone(&self) -> Self {
+                Self(self.0.clone())
+            }
+        }
+
+        impl<C> ::std::fmt::Debug for $user<C> {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.debug_tuple(stringify!($user)).field(&self.0).finish()
+            }
+        }
+    };
+}

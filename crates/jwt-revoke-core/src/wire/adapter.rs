@@ -1,7 +1,8 @@
 //! Methods that every adapter has, written once.
 //!
 //! Frameworks' traits can only be implemented for an adapter's own types, so each adapter has a
-//! `RevocationLayer` and `Routes` of its own. These macros give both the same methods.
+//! `RevocationLayer`, `Routes` and `AuthUser` of its own. These macros give all of them the same
+//! methods. They are for the adapters of this workspace and no part of what the crate promises.
 
 /// The methods of `RevocationLayer`, over `fn with(self, impl FnOnce(&mut Gate<_>)) -> Self` and the
 /// field `gate`.

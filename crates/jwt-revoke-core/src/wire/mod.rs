@@ -1,4 +1,8 @@
 //! What is said over HTTP, decided here once as plain data and translated by the adapters.
+//!
+//! An adapter for another framework asks a [`Gate`] in front of routes and a [`Caller`] in
+//! extractors, mounts the routes of [`Companion`] and [`oauth::OAuth`], and turns each [`Reply`] and
+//! [`Refusal`] into a response.
 
 mod adapter;
 mod caller;

@@ -127,6 +127,13 @@ impl ControlledStore {
         }
     }
 
+    /// Returns once there are `count` handles of this store.
+    pub async fn until_handles(&self, count: usize) {
+        while self.handles() != count {
+            tokio::task::yield_now().await;
+        }
+    }
+
     async fn mood(&self) -> Mood {
         let _waiting = Waiting::new(&self.0.waiting);
         let mut mood = self.0.mood.subscribe();

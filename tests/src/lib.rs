@@ -5,6 +5,7 @@
     reason = "the helpers of tests are tests, and fail like them"
 )]
 
+pub mod actix_server;
 pub mod controlled_store;
 pub mod differential;
 pub mod http_suite;

@@ -3,32 +3,19 @@
 #[path = "oauth_server/axum.rs"]
 mod server;
 
-use std::time::Duration;
-
-use jwt_revoke_core::store::{EmbeddedStore, RedisStore};
-use jwt_revoke_tests::{oauth_suite, redis_server::RedisServer};
+use jwt_revoke_tests::{
+    oauth_suite,
+    oauth_suite::{in_memory, patient_redis},
+};
 
 mod embedded {
     use super::*;
 
-    oauth_suite!(server::serve, store);
-
-    async fn store() -> (EmbeddedStore, ()) {
-        (EmbeddedStore::in_memory(), ())
-    }
+    oauth_suite!(server::serve, in_memory);
 }
 
 mod redis {
     use super::*;
 
-    oauth_suite!(server::serve, store);
-
-    /// A store with bounds that a loaded machine keeps, and its server.
-    async fn store() -> (RedisStore, RedisServer) {
-        let server = RedisServer::start();
-        let builder = RedisStore::builder(&server.url())
-            .with_healing(Duration::ZERO)
-            .with_check_timeout(Duration::from_secs(2));
-        (builder.connect().await.expect("it answers"), server)
-    }
+    oauth_suite!(server::serve, patient_redis);
 }

@@ -1,17 +1,27 @@
 //! Independent OAuth clients drive the routes: authlib from Python, oauth4webapi from Node. `scripts/clients`
 //! installs them.
 
+#[path = "oauth_server/actix.rs"]
+mod actix_server;
 #[path = "oauth_server/axum.rs"]
-mod server;
+mod axum_server;
 
-use jwt_revoke_core::store::EmbeddedStore;
-use jwt_revoke_tests::oauth_suite;
+use jwt_revoke_tests::{oauth_suite, oauth_suite::in_memory};
 
-oauth_suite! { server::serve, store:
-    authlib_is_content
-    oauth4webapi_is_content
+mod axum {
+    use super::*;
+
+    oauth_suite! { axum_server::serve, in_memory:
+        authlib_is_content
+        oauth4webapi_is_content
+    }
 }
 
-async fn store() -> (EmbeddedStore, ()) {
-    (EmbeddedStore::in_memory(), ())
+mod actix {
+    use super::*;
+
+    oauth_suite! { actix_server::serve, in_memory:
+        authlib_is_content
+        oauth4webapi_is_content
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use jwt_revoke_core::wire::{Gate, Passed, Rejection, User};
 use jwt_revoke_core::{
     Access, Clock, Denied, Guard, Issuer, SystemClock, Verifier,
     guard::{Checked, ClaimsError, RevokeError, Target},
@@ -48,6 +49,15 @@ fn what_an_application_holds_is_cheap_to_clone_and_may_be_used_from_any_thread()
     handle::<RequireScopeService<Inner>>();
     handle::<AuthUser>();
     handle::<Token>();
+    handle::<actix_jwt_revoke::RevocationLayer>();
+    handle::<actix_jwt_revoke::RequireScopeLayer>();
+    handle::<actix_jwt_revoke::Routes>();
+    handle::<actix_jwt_revoke::AuthUser>();
+    handle::<actix_jwt_revoke::MaybeAuthUser>();
+    handle::<actix_jwt_revoke::Token>();
+    handle::<Gate<std::rc::Rc<()>>>();
+    handle::<User>();
+    handle::<Passed>();
 }
 
 #[test]
@@ -94,4 +104,6 @@ fn errors_travel_in_boxes_between_threads() {
     error::<InvalidScope>();
     error::<MissingAccess>();
     error::<AuthRejection>();
+    error::<actix_jwt_revoke::AuthRejection>();
+    error::<Rejection>();
 }

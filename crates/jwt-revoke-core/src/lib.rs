@@ -3,7 +3,7 @@
 //! A signed JWT cannot be taken back: between "log me out" and `exp` it keeps working. This crate
 //! closes the gap. It verifies a token's signature and claims, then asks a store whether the token
 //! was revoked, and knows no web framework: `tower-jwt-revoke` brings it into axum and whatever else
-//! is built on tower.
+//! is built on tower, `actix-jwt-revoke` into actix-web.
 //!
 //! ```
 //! use jwt_revoke_core::{

@@ -4,7 +4,6 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -14,7 +13,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::{
-    layer::Settings,
+    layer::RevocationLayer,
     response::{ResponseBody, response},
 };
 
@@ -122,23 +121,23 @@ where
 pub(crate) struct Call<S, ReqBody> {
     inner: S,
     request: Request<ReqBody>,
-    settings: Arc<Settings>,
+    layer: RevocationLayer,
 }
 
 impl<S, ReqBody> Call<S, ReqBody>
 where
     S: Service<Request<ReqBody>>,
 {
-    pub(crate) fn new(inner: S, request: Request<ReqBody>, settings: Arc<Settings>) -> Self {
+    pub(crate) fn new(inner: S, request: Request<ReqBody>, layer: RevocationLayer) -> Self {
         Self {
             inner,
             request,
-            settings,
+            layer,
         }
     }
 
     fn decide(mut self, decision: Result<Access, Denied>) -> State<S, ReqBody> {
-        match self.settings.admit(decision, &mut self.request) {
+        match self.layer.admit(decision, self.request.extensions_mut()) {
             Ok(()) => State::Calling {
                 response: self.inner.call(self.request),
             },

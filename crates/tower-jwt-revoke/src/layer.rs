@@ -1,17 +1,16 @@
 //! The layer, and what it can be told.
 
-use std::{borrow::Cow, fmt, slice, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
-use http::{Extensions, Request, request::Parts};
+use http::{Extensions, HeaderValue, request::Parts};
 use jwt_revoke_core::{
     Access, Denied, Guard,
     guard::Checked,
-    token::Scope,
-    wire::{Json, Refusal, Render},
+    wire::{Gate, Refusal},
 };
 use tower_layer::Layer;
 
-use crate::{extension::Passed, service::RevocationService, source::Source};
+use crate::service::RevocationService;
 
 /// Lets a request through if its token is genuine and not revoked.
 ///
@@ -48,53 +47,21 @@ use crate::{extension::Passed, service::RevocationService, source::Source};
 #[derive(Clone, Debug)]
 #[must_use = "a layer protects nothing until it is added to a service"]
 pub struct RevocationLayer {
-    settings: Arc<Settings>,
+    gate: Arc<Gate<Parts>>,
 }
 
 impl RevocationLayer {
     /// A layer that asks `guard` about the token in `Authorization: Bearer ..`, and refuses as
-    /// [`Json`] does.
+    /// [`Json`](jwt_revoke_core::wire::Json) does.
     ///
     /// The outage policy is the guard's: give a route one of its own with
     /// [`Guard::with_outage`](Guard::with_outage).
     pub fn new(guard: Guard) -> Self {
-        let settings = Settings {
-            guard,
-            sources: Vec::new(),
-            render: Arc::new(Json::new()),
-            absence: Absence::Refused,
-            scopes: Vec::new(),
-        };
-        Self {
-            settings: Arc::new(settings),
-        }
+        let gate = Arc::new(Gate::new(guard));
+        Self { gate }
     }
 
-    /// Lets a request *without* a token through; one with a bad token is still refused. Handlers
-    /// tell the two apart with `Option<AuthUser>`.
-    pub fn optional(self) -> Self {
-        self.with(|settings| settings.absence = Absence::Allowed)
-    }
-
-    /// Renders refusals differently, those of the extractors and of
-    /// [`RequireScopeLayer`](crate::RequireScopeLayer) included.
-    pub fn with_render(self, render: impl Render) -> Self {
-        self.with(|settings| settings.render = Arc::new(render))
-    }
-
-    /// Takes the token from `Authorization: Bearer ..`, the scheme in any case. This is the default;
-    /// say it to have it *beside* other places.
-    pub fn from_header(self) -> Self {
-        self.with(|settings| settings.sources.push(Source::Header))
-    }
-
-    /// Takes the token from a cookie. Set it `Secure; HttpOnly; SameSite=Lax` (or `Strict`), best
-    /// under a `__Host-` name: a cookie is sent with requests that other sites cause, so without
-    /// `SameSite` every state-changing route needs its own defence against that.
-    pub fn from_cookie(self, name: impl Into<Arc<str>>) -> Self {
-        let name = name.into();
-        self.with(|settings| settings.sources.push(Source::Cookie(name)))
-    }
+    jwt_revoke_core::layer_methods!();
 
     /// Takes the token from wherever `find` sees one: a query parameter for WebSockets (browsers can
     /// set no header there), a header of your own. Mind that URLs end up in logs.
@@ -111,35 +78,45 @@ impl RevocationLayer {
     where
         F: for<'a> Fn(&'a Parts) -> Option<Cow<'a, str>> + Send + Sync + 'static,
     {
-        self.with(|settings| settings.sources.push(Source::Function(Arc::new(find))))
-    }
-
-    /// Refuses with 403 `insufficient_scope` unless the token has all of `scope`. Said twice, it
-    /// takes both. A request without a token is refused even where the layer is
-    /// [`optional`](Self::optional).
-    pub fn require_scope(self, scope: Scope) -> Self {
-        self.with(|settings| settings.scopes.push(scope))
-    }
-
-    /// The guard that is asked.
-    pub fn guard(&self) -> &Guard {
-        &self.settings.guard
+        self.with(|gate| gate.from_fn(find))
     }
 
     /// What renders refusals.
     #[cfg(feature = "routes")]
-    pub(crate) fn render(&self) -> Arc<dyn Render> {
-        Arc::clone(&self.settings.render)
+    pub(crate) fn render(&self) -> Arc<dyn jwt_revoke_core::wire::Render> {
+        Arc::clone(self.gate.render())
     }
 
     /// The token that a request offers, unchecked.
     #[cfg(feature = "routes")]
     pub(crate) fn offered<'a>(&self, request: &'a Parts) -> Result<Cow<'a, str>, Denied> {
-        self.settings.offered(request)
+        self.gate.offered(request, |name| values(request, name))
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        change(Arc::make_mut(&mut self.settings));
+    /// Decides about the token of a request.
+    pub(crate) fn check(&self, request: &Parts) -> Checked {
+        let known = request.extensions.get::<Access>();
+        self.gate
+            .check(request, known, |name| values(request, name))
+    }
+
+    /// Notes the decision in the request, or says how it is refused.
+    pub(crate) fn admit(
+        &self,
+        decision: Result<Access, Denied>,
+        extensions: &mut Extensions,
+    ) -> Result<(), Refusal> {
+        let (access, passed) = self.gate.admit(decision)?;
+        match access {
+            Some(access) => extensions.insert(access),
+            None => extensions.remove::<Access>(),
+        };
+        extensions.insert(passed);
+        Ok(())
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Gate<Parts>)) -> Self {
+        change(Arc::make_mut(&mut self.gate));
         self
     }
 }
@@ -148,98 +125,12 @@ impl<S> Layer<S> for RevocationLayer {
     type Service = RevocationService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RevocationService::new(inner, Arc::clone(&self.settings))
+        RevocationService::new(inner, self.clone())
     }
 }
 
-/// What a layer and its services share.
-#[derive(Clone)]
-pub(crate) struct Settings {
-    guard: Guard,
-    /// Empty means the header.
-    sources: Vec<Source>,
-    render: Arc<dyn Render>,
-    absence: Absence,
-    scopes: Vec<Scope>,
-}
-
-/// What becomes of a request without a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Absence {
-    Refused,
-    Allowed,
-}
-
-impl Settings {
-    /// Decides about the token of a request.
-    pub(crate) fn check(&self, request: &Parts) -> Checked {
-        if let Some(access) = request.extensions.get::<Access>()
-            && self.guard.accepts(access)
-        {
-            return Checked::Now(Ok(access.clone()));
-        }
-        match self.offered(request) {
-            Ok(token) => self.guard.check(&token),
-            Err(denied) => Checked::Now(Err(denied)),
-        }
-    }
-
-    fn offered<'a>(&self, request: &'a Parts) -> Result<Cow<'a, str>, Denied> {
-        let sources = match self.sources.as_slice() {
-            [] => slice::from_ref(&Source::Header),
-            sources => sources,
-        };
-        Source::token(sources, request)
-    }
-
-    /// Notes the decision in the request, or says how it is refused.
-    pub(crate) fn admit<B>(
-        &self,
-        decision: Result<Access, Denied>,
-        request: &mut Request<B>,
-    ) -> Result<(), Refusal> {
-        match self.judge(decision) {
-            Ok(access) => {
-                self.note(access, request.extensions_mut());
-                Ok(())
-            }
-            Err(denied) => Err(Refusal::of(&denied, &*self.render)),
-        }
-    }
-
-    fn judge(&self, decision: Result<Access, Denied>) -> Result<Option<Access>, Denied> {
-        match decision {
-            Ok(access) => {
-                for scope in &self.scopes {
-                    access.require_scope(scope)?;
-                }
-                Ok(Some(access))
-            }
-            // Who has no token has no scope either.
-            Err(Denied::Missing) if self.absence == Absence::Allowed && self.scopes.is_empty() => {
-                Ok(None)
-            }
-            Err(denied) => Err(denied),
-        }
-    }
-
-    fn note(&self, access: Option<Access>, extensions: &mut Extensions) {
-        match access {
-            Some(access) => extensions.insert(access),
-            // Whatever stands there is of another guard.
-            None => extensions.remove::<Access>(),
-        };
-        extensions.insert(Passed::new(Arc::clone(&self.render)));
-    }
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("guard", &self.guard)
-            .field("sources", &self.sources)
-            .field("absence", &self.absence)
-            .field("scopes", &self.scopes)
-            .finish_non_exhaustive()
-    }
+/// The values of all fields of a header.
+fn values<'a>(request: &'a Parts, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    let values = request.headers.get_all(name).into_iter();
+    values.map(HeaderValue::as_bytes)
 }

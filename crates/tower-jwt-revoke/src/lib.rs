@@ -64,21 +64,19 @@
 #![warn(missing_debug_implementations)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod extension;
 #[cfg(feature = "axum")]
 mod extract;
 mod future;
 mod layer;
-mod rejection;
 mod response;
 #[cfg(feature = "routes")]
 mod routes;
 mod scope;
 mod service;
-mod source;
 
 #[cfg(feature = "axum")]
 pub use jwt_revoke_core::guard::NoClaims;
+pub use jwt_revoke_core::wire::MissingAccess;
 
 #[cfg(feature = "axum")]
 pub use self::extract::{AuthRejection, AuthUser, Token};
@@ -89,7 +87,6 @@ pub use self::routes::{
 pub use self::{
     future::ResponseFuture,
     layer::RevocationLayer,
-    rejection::MissingAccess,
     response::ResponseBody,
     scope::{RequireScopeLayer, RequireScopeService},
     service::RevocationService,

@@ -6,11 +6,11 @@ use std::{
 };
 
 use http::{Extensions, Request, Response};
-use jwt_revoke_core::{Denied, token::Scope, wire::Refusal};
+use jwt_revoke_core::{token::Scope, wire::Caller};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{MissingAccess, extension::Standing, future::ResponseFuture, response::ResponseBody};
+use crate::{future::ResponseFuture, response::ResponseBody};
 
 /// Refuses with 403 `insufficient_scope` unless the token has all of a scope (RFC 6750 §3.1).
 ///
@@ -58,17 +58,6 @@ pub struct RequireScopeService<S> {
     scope: Arc<Scope>,
 }
 
-impl<S> RequireScopeService<S> {
-    fn judge(&self, extensions: &Extensions) -> Result<(), Refusal> {
-        let (decision, render) = match Standing::of(extensions) {
-            Standing::Access(access, render) => (access.require_scope(&self.scope), render),
-            Standing::Anonymous(render) => (Err(Denied::Missing), render),
-            Standing::NoLayer => return Err(MissingAccess::new().refusal()),
-        };
-        decision.map_err(|denied| Refusal::of(&denied, &*render))
-    }
-}
-
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for RequireScopeService<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
@@ -82,9 +71,14 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        match self.judge(request.extensions()) {
+        match caller(request.extensions()).require_scope(&self.scope) {
             Ok(()) => ResponseFuture::calling(self.inner.call(request)),
-            Err(refusal) => ResponseFuture::refused(refusal),
+            Err(rejection) => ResponseFuture::refused(rejection.refusal()),
         }
     }
+}
+
+/// What the layers outside of here have found out.
+pub(crate) fn caller(extensions: &Extensions) -> Caller {
+    Caller::of(extensions.get(), extensions.get())
 }

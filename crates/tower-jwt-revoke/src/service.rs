@@ -2,7 +2,6 @@
 
 use std::{
     mem,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -12,20 +11,20 @@ use tower_service::Service;
 
 use crate::{
     future::{Call, ResponseFuture},
-    layer::Settings,
+    layer::RevocationLayer,
     response::ResponseBody,
 };
 
-/// The service that [`RevocationLayer`](crate::RevocationLayer) makes.
+/// The service that [`RevocationLayer`] makes.
 #[derive(Clone, Debug)]
 pub struct RevocationService<S> {
     inner: S,
-    settings: Arc<Settings>,
+    layer: RevocationLayer,
 }
 
 impl<S> RevocationService<S> {
-    pub(crate) fn new(inner: S, settings: Arc<Settings>) -> Self {
-        Self { inner, settings }
+    pub(crate) fn new(inner: S, layer: RevocationLayer) -> Self {
+        Self { inner, layer }
     }
 
     /// The service inside.
@@ -61,12 +60,8 @@ where
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
         let (parts, body) = request.into_parts();
-        let checked = self.settings.check(&parts);
-        let call = Call::new(
-            inner,
-            Request::from_parts(parts, body),
-            Arc::clone(&self.settings),
-        );
+        let checked = self.layer.check(&parts);
+        let call = Call::new(inner, Request::from_parts(parts, body), self.layer.clone());
         match checked {
             // Nothing to wait for: no box, no second poll.
             Checked::Now(decision) => ResponseFuture::decided(decision, call),

@@ -52,70 +52,26 @@
 
 mod app;
 
-use std::{error::Error, io::Write as _, process::ExitCode};
+use std::{error::Error, process::ExitCode};
 
-use example_shared::{Settings, Users, log_to_stderr, oauth, ready_or_soon, signing_key, try_it};
-use jwt_revoke_core::{Guard, Issuer, Report, session::Sessions, store::AnyStore};
-use tokio::{net::TcpListener, signal};
+use example_shared::{Settings, Users, announce, asked_to_stop, cannot_listen, oauth, sessions};
+use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    log_to_stderr();
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{}", Report(&*error));
-            ExitCode::FAILURE
-        }
-    }
+    example_shared::run(serve()).await
 }
 
-async fn run() -> Result<(), Box<dyn Error>> {
+async fn serve() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_env()?;
-    let key = signing_key(&settings.key, settings.algorithm)?;
-    let store = AnyStore::connect(&settings.store).await?;
-    let issuer = Issuer::new(key, &*settings.issuer, "api")
-        .with_lifetime(settings.access_lifetime)
-        .with_leeway(settings.leeway);
-    let guard = Guard::new(issuer.verifier(), store)
-        .with_consistency(settings.consistency)
-        .with_outage(settings.outage);
-    ready_or_soon(&guard).await?;
-    let sessions = Sessions::new(&guard, issuer)
-        .with_grace(settings.grace)
-        .with_reuse(settings.reuse)
-        .with_idle_lifetime(settings.refresh_lifetime);
+    let sessions = sessions(&settings).await?;
     let oauth = oauth(&sessions, &settings)?;
-
-    let listener = TcpListener::bind(settings.addr).await.map_err(|error| {
-        format!(
-            "cannot listen on {}, which JWT_REVOKE_ADDR names: {error}",
-            settings.addr
-        )
-    })?;
-    let addr = listener.local_addr()?;
-    let mut stdout = std::io::stdout();
-    writeln!(stdout, "listening on http://{addr}")?;
-    writeln!(stdout, "{}", try_it(addr))?;
-
     let app = app::app(&sessions, Users::demo()?, oauth);
-    axum::serve(listener, app)
-        .with_graceful_shutdown(asked_to_stop())
-        .await?;
-    tracing::info!("stopped");
-    Ok(())
-}
 
-async fn asked_to_stop() {
-    let terminate = async {
-        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
-            Ok(mut signals) => signals.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = signal::ctrl_c() => {}
-        _ = terminate => {}
-    }
-    tracing::info!("finishing the requests at hand");
+    let listener = TcpListener::bind(settings.addr)
+        .await
+        .map_err(|error| cannot_listen(settings.addr, &error))?;
+    announce(listener.local_addr()?)?;
+    let server = axum::serve(listener, app).with_graceful_shutdown(asked_to_stop());
+    Ok(server.await?)
 }

@@ -8,7 +8,7 @@ use jwt_revoke_core::{Guard, Report, store::StoreError};
 /// # Errors
 ///
 /// What is wrong with the store, in words for an operator.
-pub async fn ready_or_soon(guard: &Guard) -> Result<(), StoreError> {
+pub(crate) async fn ready_or_soon(guard: &Guard) -> Result<(), StoreError> {
     match guard.ready().await {
         Err(
             error @ (StoreError::TimedOut { .. }

@@ -49,6 +49,7 @@ mod tests {
         for (name, text, margin) in [
             ("readme", include_str!("../../../README.md"), ""),
             ("axum", include_str!("../../axum/src/main.rs"), "//! "),
+            ("actix", include_str!("../../actix/src/main.rs"), "//! "),
         ] {
             for line in lines.clone() {
                 let line = format!("{margin}{line}");

@@ -22,14 +22,14 @@ struct Table {
 }
 
 impl Users {
-    /// `alice` with the password `wonderland`, and `bob` with `builder`.
+    /// `alice` with the password `wonderland`, and `bob` with `we-can-fix-it`.
     ///
     /// # Errors
     ///
     /// When the operating system has no random bytes for the salts.
     pub fn demo() -> Result<Self, argon2::password_hash::Error> {
         let mut hashes = HashMap::new();
-        for (name, password) in [("alice", "wonderland"), ("bob", "builder")] {
+        for (name, password) in [("alice", "wonderland"), ("bob", "we-can-fix-it")] {
             hashes.insert(name, hash(password)?);
         }
         Ok(Self(Arc::new(Table {
@@ -75,7 +75,7 @@ mod tests {
         let users = Users::demo().unwrap();
         let check = |name: &str, password: &str| users.check(name.to_owned(), password.to_owned());
         assert!(check("alice", "wonderland").await);
-        assert!(!check("alice", "builder").await);
+        assert!(!check("alice", "we-can-fix-it").await);
         assert!(!check("mallory", "nobody's password").await);
     }
 }

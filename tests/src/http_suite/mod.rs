@@ -59,15 +59,33 @@ pub use self::{
 
 /// Makes a test of each check of the suite, over the servers that `$serve` starts: an `async fn` from
 /// [`Fixture`] to [`Running`].
+///
+/// `Layers` leaves out the logout route and WebSockets, for stacks without a router. `Cancels` adds what
+/// is so where the framework drops a request whose client has hung up.
 #[macro_export]
 macro_rules! http_suite {
     ($serve:path) => {
+        $crate::http_suite! { $serve, Layers }
+        $crate::http_suite! { $serve:
+            t4_a_refresh_token_opens_nothing_and_revokes_nothing
+            r2_a_logout_that_was_not_confirmed_is_503
+            logout_ends_the_session_and_no_other
+            logout_asks_for_a_token_of_its_own
+            unknown_paths_and_other_methods_beside_logout_are_not_401
+            websockets_are_upgraded
+        }
+    };
+    ($serve:path, Cancels) => {
+        $crate::http_suite! { $serve:
+            a_client_that_hangs_up_leaves_nothing_waiting
+        }
+    };
+    ($serve:path, Layers) => {
         $crate::http_suite! { $serve:
             a_good_token_opens_the_route
             the_scheme_is_read_in_any_case
             a_request_without_a_token_gets_a_challenge_without_an_error_code
             a_bad_token_is_401_whatever_is_wrong_with_it
-            t4_a_refresh_token_opens_nothing_and_revokes_nothing
             a_revoked_token_is_refused_like_any_other_bad_one
             a_missing_scope_is_403_and_names_the_scope
             claims_that_do_not_fit_are_401_and_logged_by_place_only
@@ -92,14 +110,9 @@ macro_rules! http_suite {
             an_outage_policy_of_allow_lets_good_tokens_through_and_no_forged_ones
             an_inner_layer_that_denies_does_not_trust_an_outer_one_that_allows
             a_slow_store_delays_a_request_and_no_other
-            a_client_that_hangs_up_leaves_nothing_waiting
-            r2_a_logout_that_was_not_confirmed_is_503
-            logout_ends_the_session_and_no_other
-            logout_asks_for_a_token_of_its_own
-            unknown_paths_and_other_methods_beside_logout_are_not_401
+            a_client_that_hangs_up_leaves_nothing_behind
             responses_stream
             request_bodies_stream
-            websockets_are_upgraded
         }
     };
     ($serve:path: $($check:ident)*) => {

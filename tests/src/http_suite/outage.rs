@@ -1,6 +1,6 @@
 //! A store that fails, or takes its time.
 
-use jwt_revoke_core::guard::Target;
+use jwt_revoke_core::{guard::Target, session::Issued};
 
 use super::{
     Server,
@@ -85,13 +85,28 @@ pub async fn a_slow_store_delays_a_request_and_no_other(server: &Server) {
 }
 
 pub async fn a_client_that_hangs_up_leaves_nothing_waiting(server: &Server) {
+    let alice = hang_up_while_the_store_is_asked(server).await;
+    server.fixture.store.until_waiting(0).await;
+    server.fixture.store.set(Mood::Answers);
+    Server::assert_ok(&server.get("/me", alice.token()).await, "alice");
+}
+
+pub async fn a_client_that_hangs_up_leaves_nothing_behind(server: &Server) {
+    Server::assert_ok(&server.get_bare("/public").await, "public");
+    let handles = server.fixture.store.handles();
+    let alice = hang_up_while_the_store_is_asked(server).await;
+    server.fixture.store.set(Mood::Answers);
+    server.fixture.store.until_waiting(0).await;
+    Server::assert_ok(&server.get("/me", alice.token()).await, "alice");
+    server.fixture.store.until_handles(handles).await;
+}
+
+async fn hang_up_while_the_store_is_asked(server: &Server) -> Issued {
     let alice = server.fixture.login("alice").await;
     server.fixture.store.set(Mood::Hangs);
     let request = RawRequest::get("/me").bearer(alice.token());
     let connection = request.begin(server.address).await;
     server.fixture.store.until_waiting(1).await;
     drop(connection);
-    server.fixture.store.until_waiting(0).await;
-    server.fixture.store.set(Mood::Answers);
-    Server::assert_ok(&server.get("/me", alice.token()).await, "alice");
+    alice
 }

@@ -21,6 +21,7 @@ mod malformed;
 mod races;
 mod revoke;
 mod store;
+mod stores;
 mod token;
 
 pub use self::{
@@ -32,6 +33,7 @@ pub use self::{
     races::*,
     revoke::*,
     store::SwitchedStore,
+    stores::{in_memory, patient_redis},
     token::*,
 };
 

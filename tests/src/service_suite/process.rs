@@ -337,7 +337,7 @@ pub(super) async fn again<F: Future<Output = RawResponse>>(ask: impl Fn() -> F) 
 pub(super) const ALICE: (&str, &str) = ("alice", "wonderland");
 
 /// Another one.
-pub(super) const BOB: (&str, &str) = ("bob", "builder");
+pub(super) const BOB: (&str, &str) = ("bob", "we-can-fix-it");
 
 fn read(log: &Path) -> String {
     String::from_utf8_lossy(&fs::read(log).unwrap()).into_owned()

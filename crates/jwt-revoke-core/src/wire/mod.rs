@@ -1,16 +1,29 @@
 //! What is said over HTTP, decided here once as plain data and translated by the adapters.
+//!
+//! An adapter for another framework asks a [`Gate`] in front of routes and a [`Caller`] in
+//! extractors, mounts the routes of [`Companion`] and [`oauth::OAuth`], and turns each [`Reply`] and
+//! [`Refusal`] into a response.
 
+mod adapter;
+mod caller;
 mod challenge;
 mod companion;
+mod gate;
 pub mod oauth;
 mod offered;
 mod refusal;
+mod rejection;
 mod reply;
+mod user;
 
 pub use self::{
+    caller::{Caller, Passed},
     challenge::Challenge,
     companion::{Asked, Companion, CookiePathError, Cookies, Route, SameSite},
+    gate::Gate,
     offered::Offered,
     refusal::{Json, Refusal, Render},
+    rejection::{MissingAccess, Rejection},
     reply::Reply,
+    user::User,
 };

@@ -99,6 +99,27 @@ impl Reply {
         Self::json(200, &Tokens::without_tokens(pair))
     }
 
+    /// What a framework can send, with a line in the log for whatever it cannot.
+    ///
+    /// A renderer of the application's own may have put anything into a refusal: a status that is
+    /// none (or an informational one, which would not end the exchange) becomes 500, a header that is
+    /// none is left out.
+    #[must_use]
+    pub fn sendable(mut self) -> Self {
+        if !(200..1000).contains(&self.status) {
+            tracing::error!(status = self.status, "the renderer made no status");
+            self.status = 500;
+        }
+        self.headers.retain(|(name, value)| {
+            let is_header = is_token(name) && value.bytes().all(is_field_byte);
+            if !is_header {
+                tracing::error!(name, "the renderer made no header");
+            }
+            is_header
+        });
+        self
+    }
+
     /// With one more header. Characters of `value` other than visible ASCII and spaces are dropped.
     #[must_use]
     pub(crate) fn with_header(mut self, name: &'static str, value: &str) -> Self {
@@ -114,6 +135,17 @@ impl Reply {
             body: Vec::new(),
         }
     }
+}
+
+/// Whether a text can be the name of a header (RFC 9110 §5.6.2).
+fn is_token(text: &str) -> bool {
+    let is_tchar = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(is_tchar)
+}
+
+/// Whether a byte can stand in the value of a header (RFC 9110 §5.5).
+fn is_field_byte(b: u8) -> bool {
+    b == b'\t' || (b >= b' ' && b != 0x7f)
 }
 
 #[derive(Serialize)]
@@ -157,5 +189,37 @@ impl std::fmt::Debug for Reply {
         f.debug_struct("Reply")
             .field("status", &self.status)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sendable(refusal: Refusal) -> Reply {
+        Reply::from(refusal).sendable()
+    }
+
+    #[test]
+    fn what_no_framework_can_send_is_left_out() {
+        let mut refusal = Refusal::new(42).with_header("Bad Name", "x");
+        refusal.headers.extend([
+            ("", "a".to_owned()),
+            ("x-split", "a\r\nSet-Cookie: b".to_owned()),
+            ("x-good", "a".to_owned()),
+        ]);
+        let reply = sendable(refusal);
+        assert_eq!(reply.status, 500);
+        assert_eq!(reply.headers, [("x-good", "a".to_owned())]);
+    }
+
+    #[test]
+    fn a_status_that_does_not_end_the_exchange_is_500() {
+        for status in [0, 42, 100, 101, 199, 1000, u16::MAX] {
+            assert_eq!(sendable(Refusal::new(status)).status, 500, "{status}");
+        }
+        for status in [200, 418, 999] {
+            assert_eq!(sendable(Refusal::new(status)).status, status);
+        }
     }
 }

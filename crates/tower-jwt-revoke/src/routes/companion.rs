@@ -15,8 +15,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use jwt_revoke_core::{
     defaults,
     session::{Pair, Sessions},
-    token::ClientId,
-    wire::{Asked, Companion, Cookies, Reply, Route},
+    wire::{Asked, Companion, Reply, Route},
 };
 
 use crate::{RevocationLayer, Token, response::response};
@@ -90,58 +89,10 @@ pub fn routes<S: Clone + Send + Sync + 'static>(sessions: &Sessions) -> Router<S
 pub struct Routes {
     companion: Companion,
     layer: RevocationLayer,
-    left_out: Vec<Route>,
 }
 
 impl Routes {
-    /// All of them, over tokens in `Authorization: Bearer ..` and in bodies.
-    pub fn new(sessions: &Sessions) -> Self {
-        Self {
-            companion: Companion::new(sessions),
-            layer: RevocationLayer::new(sessions.guard().clone()),
-            left_out: Vec::new(),
-        }
-    }
-
-    /// Leaves a route out.
-    pub fn without(mut self, route: Route) -> Self {
-        self.left_out.push(route);
-        self
-    }
-
-    /// The clients that are first party; see [`Companion::with_clients`].
-    pub fn with_clients<C: Into<ClientId>>(mut self, clients: impl IntoIterator<Item = C>) -> Self {
-        self.companion = self.companion.with_clients(clients);
-        self
-    }
-
-    /// Also takes tokens from cookies and hands them out there; see [`Cookies`]. The routes that the
-    /// cookie is to open need [`RevocationLayer::from_cookie`] with [`Cookies::access`].
-    pub fn with_cookies(mut self, cookies: Cookies) -> Self {
-        self.layer = self.layer.from_header().from_cookie(cookies.access());
-        self.companion = self.companion.with_cookies(cookies);
-        self
-    }
-
-    /// Changes the layer that checks the access tokens of these routes: other places for tokens,
-    /// refusals in other words.
-    ///
-    /// ```
-    /// # use jwt_revoke_core::{session::Sessions, wire::Json};
-    /// # use tower_jwt_revoke::Routes;
-    /// # fn example(sessions: Sessions) -> Routes {
-    /// Routes::new(&sessions).with_layer(|layer| layer.with_render(Json::new().with_realm("shop")))
-    /// # }
-    /// ```
-    pub fn with_layer(mut self, change: impl FnOnce(RevocationLayer) -> RevocationLayer) -> Self {
-        self.layer = change(self.layer);
-        self
-    }
-
-    /// The sessions.
-    pub fn sessions(&self) -> &Sessions {
-        self.companion.sessions()
-    }
+    jwt_revoke_core::routes_methods!();
 
     /// The answer to a login; see [`Companion::signed_in`].
     pub fn signed_in(&self, pair: &Pair) -> Response {
@@ -162,18 +113,23 @@ impl Routes {
         // (a preflight among them) and to unknown paths.
         let layer = self.layer.clone();
         let mut router = Router::new();
-        for route in Route::ALL {
+        for route in self.companion.routes() {
             let handler = match route {
-                _ if self.left_out.contains(&route) => continue,
                 Route::Refresh => post(refresh),
                 Route::Logout => post(logout),
-                Route::LogoutAll => post(logout_all).route_layer(layer.clone()),
-                Route::LogoutOthers => post(logout_others).route_layer(layer.clone()),
-                Route::List => get(list).route_layer(layer.clone()),
-                Route::End => delete(end).route_layer(layer.clone()),
+                Route::LogoutAll => post(logout_all),
+                Route::LogoutOthers => post(logout_others),
+                Route::List => get(list),
+                Route::End => delete(end),
                 _ => continue,
             };
-            router = router.route(route.path(), handler);
+            router = router.route(
+                route.path(),
+                match route.is_behind_layer() {
+                    true => handler.route_layer(layer.clone()),
+                    false => handler,
+                },
+            );
         }
         router.with_state(Arc::new(self))
     }
@@ -238,11 +194,13 @@ async fn end(
 }
 
 fn asked<'a>(headers: &'a HeaderMap, body: &'a [u8]) -> Asked<'a> {
+    Asked::new(fields(headers), body)
+}
+
+/// Names in lower case, and values.
+pub(super) fn fields(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
     let fields = headers.iter();
-    Asked::new(
-        fields.map(|(name, value)| (name.as_str(), value.as_bytes())),
-        body,
-    )
+    fields.map(|(name, value)| (name.as_str(), value.as_bytes()))
 }
 
 async fn read(body: Body) -> Result<Bytes, Reply> {

@@ -1,17 +1,7 @@
 //! `POST /logout` for services that only check tokens.
 
-use axum::{
-    Router,
-    extract::State,
-    response::{IntoResponse, Response},
-    routing::post,
-};
-use http::{HeaderValue, StatusCode, header};
-use jwt_revoke_core::{
-    Denied, Guard, Report,
-    guard::{RevokeError, Target},
-    wire::Refusal,
-};
+use axum::{Router, extract::State, response::Response, routing::post};
+use jwt_revoke_core::Guard;
 
 use crate::{AuthUser, RevocationLayer, response::response};
 
@@ -49,24 +39,6 @@ pub fn logout_route_behind<S: Clone + Send + Sync + 'static>(layer: RevocationLa
         .with_state(guard)
 }
 
-/// Ends the session of the token at hand, or revokes the token alone when it has no session.
-///
-/// Says 204 only when the store has confirmed it: whoever was told that the session is over does not
-/// look again.
 async fn logout(State(guard): State<Guard>, user: AuthUser) -> Response {
-    let target = Target::logout(&user.access).because("logout");
-    match guard.revoke(target).await {
-        Ok(_) => {
-            let no_store = HeaderValue::from_static("no-store");
-            (StatusCode::NO_CONTENT, [(header::CACHE_CONTROL, no_store)]).into_response()
-        }
-        Err(RevokeError::Store(error)) => {
-            user.deny(Denied::StoreUnavailable(error)).into_response()
-        }
-        // The token has nothing to revoke it by, which the verifier was told to allow.
-        Err(error) => {
-            tracing::error!(error = %Report(&error), "a logout did not happen");
-            response(Refusal::server_error()).map(Into::into)
-        }
-    }
+    response(user.logout(&guard).await).map(Into::into)
 }

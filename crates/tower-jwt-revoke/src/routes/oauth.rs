@@ -7,7 +7,6 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
-use http::header;
 use jwt_revoke_core::{
     defaults,
     wire::{
@@ -16,6 +15,7 @@ use jwt_revoke_core::{
     },
 };
 
+use super::companion::fields;
 use crate::response as http_response;
 
 /// The OAuth routes, for clients that know nothing of this crate:
@@ -49,12 +49,10 @@ use crate::response as http_response;
 pub fn oauth_routes<S: Clone + Send + Sync + 'static>(oauth: OAuth) -> Router<S> {
     let mut router = Router::new();
     for endpoint in oauth.endpoints() {
-        let handler = match endpoint {
-            Endpoint::Token => post(token),
-            Endpoint::Revoke => post(revoke),
-            Endpoint::Introspect => post(introspect),
-            Endpoint::Jwks => get(jwks),
-            _ => continue,
+        let handler = move |State(oauth), request| answer(oauth, endpoint, request);
+        let handler = match endpoint.method() {
+            "GET" => get(handler),
+            _ => post(handler),
         };
         router = router.route(endpoint.path(), handler);
     }
@@ -70,62 +68,20 @@ pub fn well_known<S: Clone + Send + Sync + 'static>(metadata: Metadata) -> Route
         .with_state(metadata)
 }
 
-async fn token(State(oauth): State<OAuth>, request: Request) -> Response {
-    let request = Received::read(request).await;
-    response(match &request {
-        Some(request) => oauth.token(&request.form()).await,
-        None => OAuth::too_large(),
+async fn answer(oauth: OAuth, endpoint: Endpoint, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    response(match to_bytes(body, defaults::MAX_FORM_BYTES).await {
+        Ok(body) => {
+            let form = FormRequest::of(fields(&parts.headers), &body);
+            oauth.answer(endpoint, &form).await
+        }
+        // It is too long, or broke off: then nobody reads the answer.
+        Err(_) => OAuth::too_large(),
     })
-}
-
-async fn revoke(State(oauth): State<OAuth>, request: Request) -> Response {
-    let request = Received::read(request).await;
-    response(match &request {
-        Some(request) => oauth.revoke(&request.form()).await,
-        None => OAuth::too_large(),
-    })
-}
-
-async fn introspect(State(oauth): State<OAuth>, request: Request) -> Response {
-    let request = Received::read(request).await;
-    response(match &request {
-        Some(request) => oauth.introspect(&request.form()).await,
-        None => OAuth::too_large(),
-    })
-}
-
-async fn jwks(State(oauth): State<OAuth>) -> Response {
-    response(oauth.jwks())
 }
 
 async fn document(State(metadata): State<Metadata>) -> Response {
     response(metadata.reply())
-}
-
-/// A request, read to its end.
-struct Received {
-    headers: http::HeaderMap,
-    body: bytes::Bytes,
-}
-
-impl Received {
-    /// `None` if the body is too long, or broke off: then nobody reads the answer.
-    async fn read(request: Request) -> Option<Self> {
-        let (parts, body) = request.into_parts();
-        let body = to_bytes(body, defaults::MAX_FORM_BYTES).await.ok()?;
-        Some(Self {
-            headers: parts.headers,
-            body,
-        })
-    }
-
-    fn form(&self) -> FormRequest<'_> {
-        let values = self.headers.get_all(header::AUTHORIZATION);
-        let content_type = self.headers.get(header::CONTENT_TYPE);
-        FormRequest::new(&self.body)
-            .with_authorization(values.iter().map(|value| value.as_bytes()))
-            .with_content_type(content_type.map(|value| value.as_bytes()))
-    }
 }
 
 fn response(reply: Reply) -> Response {

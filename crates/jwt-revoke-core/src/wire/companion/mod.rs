@@ -56,6 +56,7 @@ pub struct Companion {
     clients: Arc<[ClientId]>,
     cookies: Option<Arc<Cookies>>,
     render: Arc<dyn Render>,
+    left_out: Vec<Route>,
 }
 
 impl Companion {
@@ -66,7 +67,20 @@ impl Companion {
             clients: [defaults::CLIENT_ID.into()].into(),
             cookies: None,
             render: Arc::new(Json::new()),
+            left_out: Vec::new(),
         }
+    }
+
+    /// Leaves a route out.
+    pub fn without(mut self, route: Route) -> Self {
+        self.left_out.push(route);
+        self
+    }
+
+    /// The routes to be served.
+    pub fn routes(&self) -> impl Iterator<Item = Route> {
+        let is_served = |route: &Route| !self.left_out.contains(route);
+        Route::ALL.into_iter().filter(is_served)
     }
 
     /// The clients that are first party: their tokens are refreshed here, and may list and end the
@@ -175,6 +189,7 @@ impl fmt::Debug for Companion {
             .field("sessions", &self.sessions)
             .field("clients", &self.clients)
             .field("cookies", &self.cookies)
+            .field("left_out", &self.left_out)
             .finish_non_exhaustive()
     }
 }

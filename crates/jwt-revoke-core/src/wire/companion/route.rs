@@ -40,4 +40,19 @@ impl Route {
             Self::End => "/sessions/{sid}",
         }
     }
+
+    /// Its method.
+    pub const fn method(self) -> &'static str {
+        match self {
+            Self::Refresh | Self::Logout | Self::LogoutAll | Self::LogoutOthers => "POST",
+            Self::List => "GET",
+            Self::End => "DELETE",
+        }
+    }
+
+    /// Whether it takes an access token that works, so that a layer checks it. The others look at
+    /// their tokens themselves.
+    pub const fn is_behind_layer(self) -> bool {
+        !matches!(self, Self::Refresh | Self::Logout)
+    }
 }

@@ -31,6 +31,20 @@ impl<'a> FormRequest<'a> {
         }
     }
 
+    /// As it arrived: all header fields, names in lower case, and the body.
+    pub fn of(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>, body: &'a [u8]) -> Self {
+        let mut request = Self::new(body).with_content_type(None);
+        for (name, value) in headers {
+            match name {
+                "authorization" => request.authorization.push(value),
+                // The first, where there are two.
+                "content-type" => request.content_type = request.content_type.or(Some(value)),
+                _ => {}
+            }
+        }
+        request
+    }
+
     /// With the values of all `Authorization` header fields.
     pub fn with_authorization(mut self, values: impl IntoIterator<Item = &'a [u8]>) -> Self {
         self.authorization = values.into_iter().collect();

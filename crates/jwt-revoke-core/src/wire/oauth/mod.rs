@@ -104,6 +104,16 @@ impl OAuth {
         Reply::document(self.sessions.issuer().keys().to_jwks())
     }
 
+    /// The answer of an endpoint.
+    pub async fn answer(&self, endpoint: Endpoint, request: &FormRequest<'_>) -> Reply {
+        match endpoint {
+            Endpoint::Token => self.token(request).await,
+            Endpoint::Revoke => self.revoke(request).await,
+            Endpoint::Introspect => self.introspect(request).await,
+            Endpoint::Jwks => self.jwks(),
+        }
+    }
+
     fn serves(&self, endpoint: Endpoint) -> bool {
         !self.left_out.contains(&endpoint)
     }
@@ -144,6 +154,14 @@ impl Endpoint {
             Self::Revoke => "/revoke",
             Self::Introspect => "/introspect",
             Self::Jwks => "/jwks.json",
+        }
+    }
+
+    /// Its method.
+    pub const fn method(self) -> &'static str {
+        match self {
+            Self::Token | Self::Revoke | Self::Introspect => "POST",
+            Self::Jwks => "GET",
         }
     }
 }

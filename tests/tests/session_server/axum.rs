@@ -1,4 +1,4 @@
-//! The suite of sessions, over axum and every store.
+//! The routes that the suite of sessions asks for, by axum.
 
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
@@ -19,15 +19,8 @@ use jwt_revoke_core::{
 use jwt_revoke_tests::http_suite::{Running, sessions::SessionFixture};
 use tower_jwt_revoke::{AuthUser, RevocationLayer, Routes, routes};
 
-mod embedded {
-    jwt_revoke_tests::http_session_suite!(super::serve, Embedded);
-}
-
-mod redis {
-    jwt_revoke_tests::http_session_suite!(super::serve, Redis);
-}
-
-fn serve(fixture: SessionFixture) -> BoxFuture<'static, Running> {
+/// Serves on a free port.
+pub(crate) fn serve(fixture: SessionFixture) -> BoxFuture<'static, Running> {
     async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

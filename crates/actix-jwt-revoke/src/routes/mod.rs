@@ -1,0 +1,44 @@
+//! Routes to mount in an app or a scope.
+
+mod companion;
+mod logout;
+mod oauth;
+
+use actix_web::{
+    HttpResponse, Resource, Route,
+    dev::ServiceRequest,
+    guard::{self, GuardContext},
+    http::{Method, header},
+    web,
+};
+
+pub use self::{
+    companion::{Routes, routes},
+    logout::{logout_route, logout_route_behind},
+    oauth::{oauth_routes, well_known},
+};
+
+/// A path with one method; `HEAD` goes with `GET` (RFC 9110 §9.3.2). To other methods it answers 405
+/// and the method there is.
+fn resource(path: &str, method: &'static str, route: Route) -> Resource {
+    let allow = match method {
+        "GET" => "GET,HEAD",
+        other => other,
+    };
+    let refuse = move |request: ServiceRequest| async move {
+        let refusal = HttpResponse::MethodNotAllowed()
+            .insert_header((header::ALLOW, allow))
+            .finish();
+        Ok(request.into_response(refusal))
+    };
+    web::resource(path)
+        .route(route.guard(guard::fn_guard(move |request| is(request, method))))
+        .default_service(actix_web::dev::fn_service(refuse))
+}
+
+fn is(request: &GuardContext<'_>, method: &str) -> bool {
+    match request.head().method {
+        Method::HEAD => method == "GET",
+        ref other => other.as_str() == method,
+    }
+}

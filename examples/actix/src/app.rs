@@ -1,0 +1,135 @@
+//! The routes.
+
+use actix_jwt_revoke::{AuthUser, RevocationLayer, Routes, oauth_routes, well_known};
+use actix_web::{
+    Error, HttpRequest, HttpResponse,
+    error::{ErrorUnsupportedMediaType, JsonPayloadError},
+    http::{StatusCode, header},
+    web::{self, Data, Json, JsonConfig, ServiceConfig},
+};
+use example_shared::Users;
+use jwt_revoke_core::{
+    Report,
+    session::{Grant, LoginError, Sessions},
+    wire::oauth::{Metadata, OAuth},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+pub(crate) fn app(
+    config: &mut ServiceConfig,
+    sessions: &Sessions,
+    users: &Users,
+    (oauth, metadata): &(OAuth, Metadata),
+) {
+    let routes = Routes::new(sessions);
+    let protected = RevocationLayer::new(sessions.guard().clone());
+    config
+        .app_data(Data::new(routes.clone()))
+        .app_data(Data::new(users.clone()))
+        .app_data(JsonConfig::default().error_handler(|error, _| not_json(error)))
+        .service(web::resource("/me").route(web::get().to(me).wrap(protected)))
+        .service(web::resource("/public").get(public))
+        .service(web::resource("/login").post(login))
+        .service(web::resource("/healthz").get(healthz))
+        .service(web::resource("/readyz").get(readyz))
+        // The companion routes check their own tokens, so they are not behind the layer.
+        .service(
+            web::scope("/auth")
+                .service(routes)
+                .service(oauth_routes(oauth.clone())),
+        )
+        .service(well_known(metadata.clone()));
+}
+
+async fn public() -> Json<Value> {
+    Json(json!({ "hello": "world" }))
+}
+
+/// The handler runs only with a token that is genuine and not revoked.
+async fn me(user: AuthUser) -> Json<Value> {
+    Json(json!({
+        "sub": user.subject(),
+        "sid": user.session(),
+        "jti": user.jti(),
+        "exp": user.expires_at().whole_seconds(),
+    }))
+}
+
+#[derive(Deserialize)]
+struct Credentials {
+    username: String,
+    password: String,
+}
+
+/// Making sure who it is stays the application's; "this is Alice" becomes a session here.
+async fn login(
+    routes: Data<Routes>,
+    users: Data<Users>,
+    request: HttpRequest,
+    Json(Credentials { username, password }): Json<Credentials>,
+) -> HttpResponse {
+    let sessions = routes.sessions();
+    // Before the password is checked: if it is changed meanwhile, this login is refused.
+    let attempt = match sessions.begin().await {
+        Ok(attempt) => attempt,
+        Err(error) => return failed(&error.into()),
+    };
+    if !users.check(username.clone(), password).await {
+        return refused("wrong name or password");
+    }
+    let device = request.headers().get(header::USER_AGENT);
+    let device = device.and_then(|agent| agent.to_str().ok());
+    let grant = Grant::new().with_device(device.unwrap_or_default());
+    match sessions.login(attempt, username, &grant).await {
+        Ok(pair) => routes.signed_in(&pair),
+        Err(error) => failed(&error),
+    }
+}
+
+/// 415 for another media type, which actix-web answers with 400.
+fn not_json(error: JsonPayloadError) -> Error {
+    match error {
+        JsonPayloadError::ContentType => ErrorUnsupportedMediaType(error),
+        other => other.into(),
+    }
+}
+
+fn failed(error: &LoginError) -> HttpResponse {
+    if matches!(error, LoginError::Stale) {
+        return refused("log in again");
+    }
+    tracing::error!("login failed: {}", Report(error));
+    unavailable("no login at the moment")
+}
+
+async fn healthz() -> Json<Value> {
+    Json(json!({ "status": "up" }))
+}
+
+async fn readyz(routes: Data<Routes>) -> HttpResponse {
+    match routes.sessions().guard().ready().await {
+        Ok(()) => answer(StatusCode::OK, &json!({ "status": "ready" })),
+        Err(error) => unavailable(&Report(&error).to_string()),
+    }
+}
+
+fn refused(description: &str) -> HttpResponse {
+    let body = json!({ "error": "invalid_grant", "error_description": description });
+    answer(StatusCode::UNAUTHORIZED, &body)
+}
+
+fn unavailable(description: &str) -> HttpResponse {
+    let body = json!({ "error": "temporarily_unavailable", "error_description": description });
+    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, &body);
+    let later = header::HeaderValue::from_static("1");
+    response.headers_mut().insert(header::RETRY_AFTER, later);
+    response
+}
+
+fn answer(status: StatusCode, body: &Value) -> HttpResponse {
+    // Tokens must not be kept by caches (RFC 6749 §5.1).
+    HttpResponse::build(status)
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(body)
+}

@@ -1,0 +1,21 @@
+//! The suite of the OAuth routes, over actix-web.
+
+#[path = "oauth_server/actix.rs"]
+mod server;
+
+use jwt_revoke_tests::{
+    oauth_suite,
+    oauth_suite::{in_memory, patient_redis},
+};
+
+mod embedded {
+    use super::*;
+
+    oauth_suite!(server::serve, in_memory);
+}
+
+mod redis {
+    use super::*;
+
+    oauth_suite!(server::serve, patient_redis);
+}

@@ -127,7 +127,7 @@ pub const SHORTEST_STALENESS: Duration = Duration::from_millis(100);
 pub const REPLICA_ENTRIES: usize = 4_000_000;
 
 /// What the cache of verified tokens takes at most, in bytes: about 15,000 usual tokens.
-pub const TOKEN_CACHE_BYTES: usize = 32 * 1024 * 1024;
+pub const TOKEN_CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The longest token text that is cached, in bytes. Longer ones are verified each time.
 pub const MAX_CACHED_TOKEN_BYTES: usize = 4 * 1024;

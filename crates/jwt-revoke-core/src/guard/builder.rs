@@ -49,13 +49,17 @@ impl GuardBuilder {
     }
 
     /// How many bytes the cache of verified tokens may take; none at 0. Default
-    /// [`TOKEN_CACHE_BYTES`](defaults::TOKEN_CACHE_BYTES), of which a usual token takes about 2 KB.
+    /// [`TOKEN_CACHE_BYTES`](defaults::TOKEN_CACHE_BYTES), of which a usual token takes about 3 KB.
     ///
     /// The cache saves the work of verifying and nothing else: the store is asked about each token each
     /// time it comes, its dates are compared each time, and no token outlives the key set it was
     /// verified with. A token that is longer than
     /// [`MAX_CACHED_TOKEN_BYTES`](defaults::MAX_CACHED_TOKEN_BYTES) is verified each time. When it is
-    /// full, tokens that came once make room before those that come again and again.
+    /// full, tokens that came once make room before those that come again and again, and of many new
+    /// tokens of one user only a few are taken in.
+    ///
+    /// The application's own claims, once parsed, stay with the token. They are reckoned as twice their
+    /// JSON; a type that takes far more than that makes the cache so much larger.
     pub fn with_token_cache(mut self, bytes: usize) -> Self {
         self.token_cache = bytes;
         self

@@ -14,7 +14,7 @@ use quick_cache::{
     sync::{Cache, DefaultLifecycle},
 };
 
-use super::access::Token;
+use super::{access::Token, share::Shares};
 use crate::defaults;
 
 /// The tokens of one guard that its verifier has accepted, by their whole text.
@@ -22,14 +22,16 @@ use crate::defaults;
 /// A hit says that exactly this text was verified by exactly this verifier. Whatever may change since
 /// then (keys, dates, revocations) is for the caller to ask, at each hit.
 ///
-/// Bounded by bytes. A token that is new waits in a small part of the cache, and passes into the rest
-/// only if it comes again before others have pushed it out, so a flood of tokens that come once takes
-/// little from those that come often.
+/// Bounded by bytes. Once it is full, a token that is new waits in a small part of it, and passes into
+/// the rest only if it comes again before others have pushed it out: a flood of tokens that come once
+/// takes nothing from those that come often. Of the tokens of one account, of which an attacker can
+/// show each as often as it likes, few are taken in.
 pub(super) struct TokenCache {
     /// `None`: switched off.
     tokens: Option<Tokens>,
     /// Secret, so that nobody can choose texts that collide.
     hasher: RandomState,
+    shares: Shares,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -51,6 +53,7 @@ impl TokenCache {
         Self {
             tokens: options.ok().filter(|_| bytes > 0).map(tokens),
             hasher: RandomState::default(),
+            shares: Shares::new(bytes / USUAL_ENTRY),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
@@ -85,18 +88,25 @@ impl TokenCache {
         None
     }
 
-    /// Takes in a token that was verified in full.
+    /// Takes in a token that was verified in full, if its account has not brought too many.
     pub(super) fn insert(&self, question: Question<'_>, token: &Arc<Token>) {
         let Some(tokens) = &self.tokens else {
             return;
         };
+        let registered = token.verified.registered();
+        if let Some(subject) = &registered.subject {
+            let account = self.hasher.hash_one((&registered.issuer, subject));
+            if !self.shares.admit(account) {
+                return;
+            }
+        }
         let text = Text {
             hash: question.hash,
             text: question.text.into(),
         };
         let blocks = token.verified.blocks().map(block).sum::<usize>();
-        // The application's claims are parsed later, into a type nobody knows here: as much again.
-        let claims = block(token.verified.payload().len());
+        // The application's claims are parsed later, into a type that nobody knows here.
+        let claims = block(2 * token.verified.payload().len() + 256);
         let weight = ENTRY + block(size_of::<Token>()) + block(text.text.len()) + blocks + claims;
         let entry = Entry {
             token: Arc::clone(token),

@@ -7,6 +7,7 @@ mod checked;
 mod denied;
 mod policy;
 mod revoke;
+mod share;
 mod target;
 
 use std::{

@@ -237,6 +237,42 @@ async fn a_key_that_is_removed_takes_its_cached_tokens_along() {
     assert_eq!(counts(&foreign.guard), (1, 4));
 }
 
+#[tokio::test]
+async fn the_same_public_keys_again_leave_the_cache_as_it_is_and_others_do_not() {
+    let foreign = Foreign::new();
+    let token = foreign.token(json!({}));
+    let (own, other) = (foreign.key.verification_key(), key().verification_key());
+    let set = |keys: [&VerificationKey; 2]| KeySet::new(keys.map(Clone::clone)).unwrap();
+    let verifier = foreign.guard.verifier();
+    verifier.replace_keys(set([&own, &other]));
+    assert!(foreign.is_admitted(&token).await);
+    let hits = |expected: u64| assert_eq!(foreign.guard.cache_stats().hits, expected);
+    verifier.replace_keys(set([&own, &other]));
+    assert!(foreign.is_admitted(&token).await);
+    hits(1);
+    // In another order, fewer, or under another name, they are others.
+    let renamed = other.clone().with_id("renamed").unwrap();
+    for keys in [
+        set([&other, &own]),
+        KeySet::from(own.clone()),
+        set([&own, &renamed]),
+        set([&own, &other]),
+    ] {
+        verifier.replace_keys(keys);
+        assert!(foreign.is_admitted(&token).await);
+        hits(1);
+    }
+    // Of secrets nobody knows.
+    let (verifier, tokens) = many(1, 1);
+    let keys = verifier.keys();
+    let guard = Guard::new(verifier, EmbeddedStore::in_memory());
+    for _ in 0..2 {
+        guard.check(&tokens[0]).await.unwrap();
+        guard.verifier().replace_keys(KeySet::clone(&keys));
+    }
+    assert_eq!(counts(&guard), (0, 2));
+}
+
 /// Shows the time, and replaces the keys of a verifier whenever it is told to and then asked: in the
 /// middle of a verification, after the signature was found to hold.
 struct Replacing {
@@ -381,6 +417,9 @@ fn found(verifier: &Verifier, used: &[String], others: &[String], flood: Flood) 
         .with_token_cache(limit)
         .build();
     let check = |token: &String| drop(block_on(guard.check(token).into_future()).unwrap());
+    // The attacker is first: those in use have to get in, and then to stay.
+    let (first, others) = others.split_at(8 * used.len());
+    first.iter().for_each(check);
     for _ in 0..3 {
         used.iter().for_each(check);
     }

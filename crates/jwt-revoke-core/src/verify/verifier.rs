@@ -328,6 +328,10 @@ impl Ring {
     fn replace(&self, set: KeySet) {
         let mut fresh = Keys::new(&self.issuer, set);
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        // Key sets are fetched again and again, and are mostly what they were.
+        if keys.set.is_same(&fresh.set) {
+            return;
+        }
         fresh.generation = keys.generation + 1;
         self.generation.store(fresh.generation, Ordering::Release);
         *keys = Arc::new(fresh);

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use jwt_revoke_benches::{Case, block_on, guard_over, store_with};
+use jwt_revoke_benches::{Case, Shuffled, block_on, cold_guard, store_with, warm_guard};
 use jwt_revoke_core::{
     guard::{Checked, Target},
     verify::Algorithm,
@@ -27,7 +27,7 @@ fn verify(c: &mut Criterion) {
 fn check(c: &mut Criterion) {
     let mut group = c.benchmark_group("check");
     for entries in [0, 1_000_000] {
-        let (guard, _, token) = guard_over(Algorithm::HS256, store_with(entries));
+        let (guard, _, token) = cold_guard(Algorithm::HS256, store_with(entries));
         let check = || match guard.check(black_box(&token)) {
             Checked::Now(decision) => decision,
             Checked::Later(_) => unreachable!("the embedded store answers at once"),
@@ -40,5 +40,20 @@ fn check(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, verify, check);
+fn warm(c: &mut Criterion) {
+    let mut group = c.benchmark_group("warm check");
+    for tokens in [1, 20_000] {
+        let (guard, tokens) = warm_guard(Algorithm::ES256, store_with(1_000_000), tokens);
+        let mut order = Shuffled::new(&tokens);
+        group.bench_function(BenchmarkId::from_parameter(tokens.len()), |b| {
+            b.iter(|| match guard.check(black_box(order.pick())) {
+                Checked::Now(decision) => decision,
+                Checked::Later(_) => unreachable!("the embedded store answers at once"),
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, verify, check, warm);
 criterion_main!(benches);

@@ -115,6 +115,21 @@ pub fn guard_over(algorithm: Algorithm, store: impl Into<AnyStore>) -> (Guard, I
     block_on(guard_over_async(algorithm, store))
 }
 
+/// The same with a guard that verifies each token each time.
+///
+/// # Panics
+///
+/// When the store is not ready.
+pub fn cold_guard(algorithm: Algorithm, store: impl Into<AnyStore>) -> (Guard, Issuer, String) {
+    let store = store.into();
+    let (guard, issuer, token) = guard_over(algorithm, store.clone());
+    let cold = Guard::builder(guard.verifier().clone(), store)
+        .with_token_cache(0)
+        .build();
+    block_on(cold.ready()).expect("the store is ready");
+    (cold, issuer, token)
+}
+
 /// The same, for a store that needs a reactor.
 ///
 /// # Panics
@@ -133,6 +148,57 @@ pub async fn guard_over_async(
         .await
         .expect("a token");
     (guard, issuer, issued.token().to_owned())
+}
+
+/// A guard over `store` that is ready, and this many tokens of users of their own, all of which it has
+/// seen.
+///
+/// # Panics
+///
+/// When a token is not good.
+pub fn warm_guard(
+    algorithm: Algorithm,
+    store: impl Into<AnyStore>,
+    tokens: usize,
+) -> (Guard, Vec<String>) {
+    let (guard, issuer, _) = guard_over(algorithm, store);
+    let issue = |n| {
+        let subject = format!("user-{n}");
+        block_on(issuer.issue(&guard, subject, &Grant::new())).expect("a token")
+    };
+    let tokens: Vec<_> = (0..tokens).map(|n| issue(n).token().to_owned()).collect();
+    for token in &tokens {
+        block_on(guard.check(token).into_future()).expect("a good token");
+    }
+    (guard, tokens)
+}
+
+/// The order in which a benchmark asks for one of `tokens`: without end, each as often as any other.
+pub struct Shuffled<'a> {
+    tokens: &'a [String],
+    state: u64,
+}
+
+impl<'a> Shuffled<'a> {
+    /// The same order in each run.
+    pub fn new(tokens: &'a [String]) -> Self {
+        Self { tokens, state: 1 }
+    }
+
+    /// The next one.
+    ///
+    /// # Panics
+    ///
+    /// When there are no tokens.
+    pub fn pick(&mut self) -> &'a str {
+        // A linear congruential generator (Knuth, MMIX): costs a nanosecond.
+        self.state = self
+            .state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let draw = usize::try_from(self.state >> 33).expect("31 bits");
+        &self.tokens[draw % self.tokens.len()]
+    }
 }
 
 /// One key in the forms of both libraries.

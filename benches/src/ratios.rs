@@ -3,6 +3,7 @@
 //!
 //! ```sh
 //! cargo run --release -p jwt-revoke-benches --bin ratios              # no server needed
+//! cargo run --release -p jwt-revoke-benches --bin ratios -- warm      # only what the cache of tokens saves
 //! cargo run --release -p jwt-revoke-benches --bin ratios -- redis://127.0.0.1:6379
 //! ```
 
@@ -11,13 +12,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jwt_revoke_benches::{Case, block_on, guard_over, store_with};
+use jwt_revoke_benches::{Case, Shuffled, block_on, cold_guard, store_with, warm_guard};
 use jwt_revoke_core::{Guard, guard::Target, store::AnyStore, verify::Algorithm};
 
 const ROUNDS: usize = 61;
 const ROUND: Duration = Duration::from_millis(8);
 
 fn main() {
+    let argument = std::env::args().nth(1);
+    if argument.as_deref() == Some("warm") {
+        return warm_checks();
+    }
     println!("verify: ours / jsonwebtoken::decode with the same checks (at most 1.15 wanted)");
     for algorithm in Algorithm::ALL {
         let case = Case::new(algorithm);
@@ -31,14 +36,15 @@ fn main() {
     for (entries, label) in [(0, "empty"), (1_000_000, "1 M entries")] {
         embedded(entries, label);
     }
-    if let Some(address) = std::env::args().nth(1) {
+    warm_checks();
+    if let Some(address) = argument {
         println!("redis check: commands a check (1 wanted)");
         redis(&address);
     }
 }
 
 fn embedded(entries: usize, label: &str) {
-    let (guard, _, token) = guard_over(Algorithm::HS256, store_with(entries));
+    let (guard, _, token) = cold_guard(Algorithm::HS256, store_with(entries));
     let verifier = guard.verifier().clone();
     let verify = || drop(black_box(verifier.verify(black_box(&token))));
     let check = || {
@@ -48,6 +54,34 @@ fn embedded(entries: usize, label: &str) {
     let access = block_on(guard.check(&token).into_future()).expect("not revoked yet");
     block_on(guard.revoke(Target::token(&access))).expect("the store takes it");
     println!("  {label}, revoked:     {}", compare(verify, check));
+}
+
+fn warm_checks() {
+    println!("warm embedded check over 1 M entries / verify");
+    for (tokens, wanted) in [(1, "400 ns"), (20_000, "1.5 us")] {
+        println!("  {tokens} tokens, at most {wanted} wanted");
+        warm(tokens);
+    }
+}
+
+/// What the cache of verified tokens saves: each token is one that was seen before.
+fn warm(tokens: usize) {
+    let store = store_with(1_000_000);
+    let (guard, tokens) = warm_guard(Algorithm::ES256, store, tokens);
+    let verifier = guard.verifier().clone();
+    let mut order = Shuffled::new(&tokens);
+    let verify = || drop(black_box(verifier.verify(black_box(order.pick()))));
+    let mut order = Shuffled::new(&tokens);
+    let check = || {
+        black_box(block_now(&guard, order.pick()));
+    };
+    let before = guard.cache_stats();
+    println!("    ES256: {}", compare(verify, check));
+    let after = guard.cache_stats();
+    let (hits, misses) = (after.hits - before.hits, after.misses - before.misses);
+    let found = 100.0 * hits as f64 / (hits + misses) as f64;
+    let kept = after.bytes / after.entries as u64;
+    println!("    {found:.1}% found, {kept} B a token");
 }
 
 fn block_now(guard: &Guard, token: &str) -> bool {
@@ -80,9 +114,14 @@ fn redis(address: &str) {
 
 /// Baseline and subject in turns, each round long enough for the clock.
 fn compare(mut baseline: impl FnMut(), mut subject: impl FnMut()) -> String {
-    let batch = batch_for(&mut baseline);
+    let batches = (batch_for(&mut baseline), batch_for(&mut subject));
     let mut pairs: Vec<_> = (0..ROUNDS)
-        .map(|_| (time(batch, &mut baseline), time(batch, &mut subject)))
+        .map(|_| {
+            (
+                time(batches.0, &mut baseline),
+                time(batches.1, &mut subject),
+            )
+        })
         .collect();
     let median = |pairs: &mut Vec<(f64, f64)>, key: fn(&(f64, f64)) -> f64| {
         pairs.sort_by(|a, b| key(a).total_cmp(&key(b)));
@@ -92,7 +131,7 @@ fn compare(mut baseline: impl FnMut(), mut subject: impl FnMut()) -> String {
     let base = median(&mut pairs, |(base, _)| *base);
     let own = median(&mut pairs, |(_, own)| *own);
     let added = median(&mut pairs, |(base, own)| own - base);
-    format!("ratio {ratio:.2}   baseline {base:.0} ns   ours {own:.0} ns   added {added:.0} ns")
+    format!("ratio {ratio:.3}   baseline {base:.0} ns   ours {own:.0} ns   added {added:.0} ns")
 }
 
 fn batch_for(run: &mut impl FnMut()) -> u32 {

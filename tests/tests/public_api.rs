@@ -5,7 +5,7 @@ use std::error::Error;
 use jwt_revoke_core::wire::{Gate, Passed, Rejection, User};
 use jwt_revoke_core::{
     Access, Clock, Denied, Guard, Issuer, SystemClock, Verifier,
-    guard::{Checked, ClaimsError, RevokeError, Target},
+    guard::{CacheStats, Checked, ClaimsError, GuardBuilder, RevokeError, Target},
     session::{Grant, GrantError, IssueError, Issued},
     store::{
         AnyStore, EmbeddedBuilder, EmbeddedStore, RedisBuilder, RedisStore, Revocation, StoreError,
@@ -74,6 +74,8 @@ fn values_may_be_used_from_any_thread() {
     handle::<VerificationKey>();
     handle::<RedisBuilder>();
     shared::<EmbeddedBuilder>();
+    shared::<GuardBuilder>();
+    handle::<CacheStats>();
     shared::<SystemClock>();
     shared::<Json>();
     shared::<Refusal>();

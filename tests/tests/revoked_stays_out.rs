@@ -316,7 +316,9 @@ async fn r6_an_entry_outlives_the_last_token_that_it_could_match() {
         .with_max_lifetime(lifetime)
         .with_leeway(leeway);
     let store = connect(&server).await;
-    let guard = Guard::with_session_lifetime(verifier, store, session_lifetime);
+    let guard = Guard::builder(verifier, store)
+        .with_session_lifetime(session_lifetime)
+        .build();
     // Dated as far ahead as the leeway allows, a little for the time that the test takes.
     let now = SystemClock::new().now().whole_seconds();
     let (iat, exp) = (now + leeway.as_secs(), now + (leeway + lifetime).as_secs());

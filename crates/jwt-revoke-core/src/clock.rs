@@ -107,8 +107,12 @@ impl Clock for SystemClock {
         let wall = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, millis);
-        let before = self.latest.fetch_max(wall, Ordering::Relaxed);
-        Timestamp(wall.max(before))
+        // Mostly it is the same millisecond still: then no core takes the value from the others.
+        let mut latest = self.latest.load(Ordering::Relaxed);
+        if wall > latest {
+            latest = self.latest.fetch_max(wall, Ordering::Relaxed);
+        }
+        Timestamp(wall.max(latest))
     }
 }
 

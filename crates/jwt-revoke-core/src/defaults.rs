@@ -130,6 +130,12 @@ pub const SHORTEST_STALENESS: Duration = Duration::from_millis(100);
 /// The most entries of a store that a process keeps a copy of, about 70 B each.
 pub const REPLICA_ENTRIES: usize = 4_000_000;
 
+/// What the cache of verified tokens takes at most, in bytes: about 20,000 usual tokens.
+pub const TOKEN_CACHE_BYTES: usize = 64 * 1024 * 1024;
+
+/// The longest token text that is cached, in bytes. Longer ones are verified each time.
+pub const MAX_CACHED_TOKEN_BYTES: usize = 4 * 1024;
+
 /// The most JSON that an application may add to a token, in bytes.
 pub const MAX_OWN_CLAIMS_BYTES: usize = 1024;
 

@@ -155,7 +155,9 @@ proptest! {
             let [exact, embedded] = stores(&clock);
             let (store, embedded) = if forgetful { exact } else { embedded };
             // The shortest sessions there can be: nothing but the token's own life is covered.
-            let guard = Guard::with_session_lifetime(verifier, store, Duration::ZERO);
+            let guard = Guard::builder(verifier, store)
+                .with_session_lifetime(Duration::ZERO)
+                .build();
 
             // From the earliest birth that is still good to the latest.
             let earliest = start.as_millis() as f64 / 1000.0 - max_lifetime as f64;
@@ -210,7 +212,9 @@ proptest! {
         ));
         for (store, embedded) in stores(&clock) {
             let verifier = issuer.verifier().with_clock(Arc::clone(&clock) as Arc<dyn Clock>);
-            let guard = Guard::with_session_lifetime(verifier, store, Duration::ZERO);
+            let guard = Guard::builder(verifier, store)
+                .with_session_lifetime(Duration::ZERO)
+                .build();
             // A cutoff ahead of the clock: no session is born until it is past.
             let cutoff = clock.now().saturating_add(Duration::from_millis(ahead));
             block_on(guard.revoke(Target::subject("alice").up_to(cutoff))).unwrap();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "all of it is tests")]
 
 mod accepts;
+mod cache;
 mod dimensions;
 mod issuing;
 mod lifetimes;

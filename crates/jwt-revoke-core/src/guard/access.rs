@@ -21,15 +21,28 @@ use crate::{
 /// Only [`Guard::check`](crate::Guard::check) makes one, so to hold an `Access` is to have done the
 /// check. Cheap to clone.
 #[derive(Clone)]
-pub struct Access(Arc<Inner>);
-
-struct Inner {
-    verified: Verified,
-    guard: Weak<Shared>,
+pub struct Access {
+    token: Arc<Token>,
     standing: Standing,
     consistency: Consistency,
+}
+
+/// What one token is to one guard, whenever it comes: no proof of anything but its signature.
+pub(super) struct Token {
+    pub(super) verified: Verified,
+    guard: Weak<Shared>,
     /// The application's claims, parsed at the first use of the first type asked for.
     claims: OnceLock<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Token {
+    pub(super) fn new(verified: Verified, guard: &Arc<Shared>) -> Self {
+        Self {
+            verified,
+            guard: Arc::downgrade(guard),
+            claims: OnceLock::new(),
+        }
+    }
 }
 
 /// What is known of an admitted token's revocation.
@@ -43,34 +56,26 @@ pub enum Standing {
 }
 
 impl Access {
-    pub(super) fn new(
-        verified: Verified,
-        guard: &Arc<Shared>,
-        standing: Standing,
-        consistency: Consistency,
-    ) -> Self {
-        let guard = Arc::downgrade(guard);
-        Self(Arc::new(Inner {
-            verified,
-            guard,
+    pub(super) fn new(token: Arc<Token>, standing: Standing, consistency: Consistency) -> Self {
+        Self {
+            token,
             standing,
             consistency,
-            claims: OnceLock::new(),
-        }))
+        }
     }
 
     pub(super) fn is_of(&self, guard: &Arc<Shared>) -> bool {
-        std::ptr::eq(self.0.guard.as_ptr(), Arc::as_ptr(guard))
+        std::ptr::eq(self.token.guard.as_ptr(), Arc::as_ptr(guard))
     }
 
     /// The token's claims and origin.
     pub fn verified(&self) -> &Verified {
-        &self.0.verified
+        &self.token.verified
     }
 
     /// The claims this crate gives a meaning to.
     pub fn registered(&self) -> &Registered {
-        self.0.verified.registered()
+        self.token.verified.registered()
     }
 
     /// Who the token is about. `None` only where the verifier allows tokens without `sub`.
@@ -105,12 +110,12 @@ impl Access {
 
     /// What is known of the token's revocation.
     pub fn standing(&self) -> Standing {
-        self.0.standing
+        self.standing
     }
 
     /// How old the knowledge may have been by which the token was judged.
     pub fn consistency(&self) -> Consistency {
-        self.0.consistency
+        self.consistency
     }
 
     /// Refuses unless the token has every scope token of `required`.
@@ -128,8 +133,9 @@ impl Access {
         }
     }
 
-    /// All claims, read as the application's own type. Parsed once: clones of this access share the
-    /// result for the first type asked for.
+    /// All claims, read as the application's own type. Parsed once a token: clones of this access, and
+    /// of every other that the guard makes of the same token while it has it cached, share the result
+    /// for the first type asked for. So keep nothing of a single request in it.
     ///
     /// # Errors
     ///
@@ -155,16 +161,16 @@ impl Access {
                 return Ok(none);
             }
         }
-        let cached = self.0.claims.get().cloned();
+        let cached = self.token.claims.get().cloned();
         if let Some(claims) = cached.and_then(|claims| claims.downcast::<C>().ok()) {
             return Ok(claims);
         }
-        let claims: C = serde_json::from_slice(self.0.verified.payload())
+        let claims: C = serde_json::from_slice(self.token.verified.payload())
             .map_err(|error| ClaimsError::new(&error))?;
         let claims = Arc::new(claims);
         // Another type may stand there already; then this one is parsed anew at each call.
         let _ = self
-            .0
+            .token
             .claims
             .set(Arc::clone(&claims) as Arc<dyn Any + Send + Sync>);
         Ok(claims)
@@ -174,8 +180,8 @@ impl Access {
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Access")
-            .field("verified", &self.0.verified)
-            .field("standing", &self.0.standing)
+            .field("verified", &self.token.verified)
+            .field("standing", &self.standing)
             .finish_non_exhaustive()
     }
 }

@@ -1,11 +1,14 @@
 //! Token in, decision out.
 
 mod access;
+mod builder;
+mod cache;
 mod checked;
 mod denied;
 mod outage;
 mod policy;
 mod revoke;
+mod share;
 mod target;
 
 use std::{
@@ -14,13 +17,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use futures::future::FutureExt as _;
 
+use self::{access::Token, cache::TokenCache};
 pub use self::{
     access::{Access, ClaimsError, NoClaims, Standing},
+    builder::GuardBuilder,
+    cache::CacheStats,
     checked::Checked,
     denied::Denied,
     policy::{Consistency, Outage},
@@ -28,15 +33,16 @@ pub use self::{
     target::Target,
 };
 use crate::{
-    Report, defaults,
+    Report,
     revocation::{Cutoffs, Horizons},
     store::{AnyStore, Health, Lookup, StoreError},
-    verify::{Verified, Verifier},
+    verify::{Verifier, VerifyError},
 };
 
 /// Decides whether a token gives access: signature and claims first, then the denylist.
 ///
-/// A cheap handle; all clones share one verifier and one store. How old the answer may be, and what
+/// A cheap handle; all clones share one verifier, one store, and one cache of tokens that were verified:
+/// what a signature costs is paid once a token, not once a request. How old the answer may be, and what
 /// happens while the store is unknown, belong to the handle, so that every layer and route can have
 /// its own: [`with_consistency`](Self::with_consistency), [`with_outage`](Self::with_outage).
 ///
@@ -73,6 +79,7 @@ struct Shared {
     horizons: Horizons,
     /// Whether the store has promised to keep entries for `horizons`.
     required: AtomicBool,
+    cache: TokenCache,
     outages: outage::OutageLog,
 }
 
@@ -81,35 +88,12 @@ impl Guard {
     ///
     /// Nothing is asked of the store yet; see [`ready`](Self::ready).
     pub fn new(verifier: Verifier, store: impl Into<AnyStore>) -> Self {
-        Self::with_session_lifetime(verifier, store, defaults::SESSION_LIFETIME)
+        Self::builder(verifier, store).build()
     }
 
-    /// The same, where no session lives longer than `session_lifetime`, from its login to the last
-    /// token it brings forth. Entries for sessions and users are kept that long.
-    ///
-    /// [`new`](Self::new) takes [`SESSION_LIFETIME`](defaults::SESSION_LIFETIME). A shorter value
-    /// saves room; a value shorter than real sessions lets a revoked one revive.
-    pub fn with_session_lifetime(
-        verifier: Verifier,
-        store: impl Into<AnyStore>,
-        session_lifetime: Duration,
-    ) -> Self {
-        let horizons =
-            Horizons::covering(verifier.max_lifetime(), session_lifetime, verifier.leeway());
-        let store = store.into();
-        let consistency = store.consistency();
-        let shared = Shared {
-            verifier,
-            store,
-            horizons,
-            required: AtomicBool::new(false),
-            outages: outage::OutageLog::default(),
-        };
-        Self {
-            shared: Arc::new(shared),
-            consistency,
-            outage: Outage::Deny,
-        }
+    /// To set more than what every guard needs.
+    pub fn builder(verifier: Verifier, store: impl Into<AnyStore>) -> GuardBuilder {
+        GuardBuilder::new(verifier, store.into())
     }
 
     /// A handle of the same guard with another policy for the time in which the store does not
@@ -141,23 +125,33 @@ impl Guard {
 
     /// Decides about a token, as it stands after the scheme in `Authorization: Bearer ..`.
     ///
-    /// Verification happens here and now; [`Checked::Later`] means that the store must be waited
-    /// for, no longer than its bound. Await the answer, or match on it to save a poll.
+    /// Verification happens here and now, or did when the token came before; whether it was revoked is
+    /// asked each time. [`Checked::Later`] means that the store must be waited for, no longer than its
+    /// bound. Await the answer, or match on it to save a poll.
+    ///
+    /// A token that is in the cache, over a store that answers from this process, costs no allocation.
     pub fn check(&self, token: &str) -> Checked {
-        let verified = match self.shared.verifier.verify(token) {
-            Ok(verified) => verified,
+        let token = match self.verified(token) {
+            Ok(token) => token,
             Err(invalid) => return Checked::Now(Err(Denied::Invalid(invalid))),
         };
+        // From here on a token that was verified just now and one that was verified before are one.
         if self.shared.required.load(Ordering::Acquire)
-            && let Some(found) = self.shared.store.lookup_now(&self.question(&verified))
+            && let Some(found) = self.shared.store.lookup_now(&self.question(&token))
         {
-            return Checked::Now(self.decide(verified, found));
+            // What a copy knows tells nothing of the store.
+            let mirrored = matches!(self.consistency, Consistency::Mirror { .. });
+            let found = match found {
+                Ok(found) if mirrored => Ok(found),
+                found => self.heard(found),
+            };
+            return Checked::Now(self.decide(token, found));
         }
         let guard = self.clone();
         Checked::Later(
             async move {
-                let found = guard.lookup(&verified).await;
-                guard.decide(verified, found)
+                let found = guard.heard(guard.lookup(&token).await);
+                guard.decide(token, found)
             }
             .boxed(),
         )
@@ -191,6 +185,11 @@ impl Guard {
         &self.shared.verifier
     }
 
+    /// What the cache of verified tokens has done and holds.
+    pub fn cache_stats(&self) -> CacheStats {
+        self.shared.cache.stats()
+    }
+
     /// How old the knowledge may be by which this handle judges.
     pub fn consistency(&self) -> Consistency {
         self.consistency
@@ -215,8 +214,22 @@ impl Guard {
         Ok(())
     }
 
-    fn question<'a>(&self, verified: &'a Verified) -> Lookup<'a> {
-        verified.lookup().with_consistency(self.consistency)
+    /// The token behind a text, genuine and in force.
+    fn verified(&self, text: &str) -> Result<Arc<Token>, VerifyError> {
+        let Shared {
+            verifier, cache, ..
+        } = &*self.shared;
+        let question = cache.question(text);
+        let known = |token: &Token| verifier.still_accepts(&token.verified);
+        if let Some(token) = question.and_then(|question| cache.get(question, known)) {
+            return Ok(token);
+        }
+        let verified = verifier.verify(text)?;
+        let token = Arc::new(Token::new(verified, &self.shared));
+        if let Some(question) = question {
+            cache.insert(question, &token);
+        }
+        Ok(token)
     }
 
     /// What the store said, told to the operator where it is the beginning or the end of an outage.
@@ -233,8 +246,12 @@ impl Guard {
         answer
     }
 
-    async fn lookup(&self, verified: &Verified) -> Result<Cutoffs, StoreError> {
-        let query = self.question(verified);
+    fn question<'a>(&self, token: &'a Token) -> Lookup<'a> {
+        token.verified.lookup().with_consistency(self.consistency)
+    }
+
+    async fn lookup(&self, token: &Token) -> Result<Cutoffs, StoreError> {
+        let query = self.question(token);
         // First, since a check has a shorter bound than a write, and what is known to be revoked is
         // refused whether or not the store can be written.
         let found = self.shared.store.find(&query).await?;
@@ -247,10 +264,11 @@ impl Guard {
 
     fn decide(
         &self,
-        verified: Verified,
+        token: Arc<Token>,
         found: Result<Cutoffs, StoreError>,
     ) -> Result<Access, Denied> {
-        let (known, unknown) = match self.heard(found) {
+        let verified = &token.verified;
+        let (known, unknown) = match found {
             Ok(cutoffs) => (cutoffs, None),
             Err(error) => (error.known(), Some(error)),
         };
@@ -270,12 +288,7 @@ impl Guard {
                 Standing::Unknown
             }
         };
-        Ok(Access::new(
-            verified,
-            &self.shared,
-            standing,
-            self.consistency,
-        ))
+        Ok(Access::new(token, standing, self.consistency))
     }
 }
 

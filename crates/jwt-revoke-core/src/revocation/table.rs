@@ -12,16 +12,23 @@ use crate::revocation::Digest;
 /// What is known of each of many digests, behind one lock, so that a check takes one.
 ///
 /// Readers never wait long: a writer holds the lock for a slice of its work, and the maps behind it
-/// are small enough that neither growing one nor looking through one takes long. Each map has a
-/// hasher of its own, seeded at random: values that an attacker chose do not collide.
+/// are small enough that neither growing one nor looking through one takes long, if there are enough
+/// of them. Each map has a hasher of its own, seeded at random: values that an attacker chose do not collide.
 pub(crate) struct Table<E>(RwLock<Box<[Part<E>]>>);
 
 type Part<E> = HashMap<Digest, E, RandomState>;
 
 impl<E: Copy> Table<E> {
+    /// For a share of the entries of a store.
     pub(crate) fn new() -> Self {
+        Self::with_parts(64)
+    }
+
+    /// Of so many maps, at least one.
+    pub(crate) fn with_parts(parts: u16) -> Self {
+        let parts = usize::from(parts.max(1));
         Self(RwLock::new(
-            std::iter::repeat_with(Part::default).take(PARTS).collect(),
+            std::iter::repeat_with(Part::default).take(parts).collect(),
         ))
     }
 
@@ -29,20 +36,22 @@ impl<E: Copy> Table<E> {
     pub(crate) fn find(&self, digests: &[Digest], mut found: impl FnMut(usize, E)) {
         let parts = self.read();
         for (index, digest) in digests.iter().enumerate() {
-            if let Some(entry) = parts[part_of(digest)].get(digest) {
+            if let Some(entry) = parts[part_of(digest, parts.len())].get(digest) {
                 found(index, *entry);
             }
         }
     }
 
     pub(crate) fn get(&self, digest: &Digest) -> Option<E> {
-        self.read()[part_of(digest)].get(digest).copied()
+        let parts = self.read();
+        parts[part_of(digest, parts.len())].get(digest).copied()
     }
 
     /// Puts what `merge` makes of the entry so far in its place.
     pub(crate) fn update(&self, digest: Digest, merge: impl FnOnce(Option<E>) -> E) {
         let mut parts = self.write();
-        let part = &mut parts[part_of(&digest)];
+        let number = part_of(&digest, parts.len());
+        let part = &mut parts[number];
         let entry = merge(part.get(&digest).copied());
         part.insert(digest, entry);
     }
@@ -53,7 +62,8 @@ impl<E: Copy> Table<E> {
         for slice in digests.chunks(SLICE) {
             let mut parts = self.write();
             for digest in slice {
-                let part = &mut parts[part_of(digest)];
+                let number = part_of(digest, parts.len());
+                let part = &mut parts[number];
                 if part.get(digest).is_some_and(&unwanted) {
                     part.remove(digest);
                     removed += 1;
@@ -72,7 +82,8 @@ impl<E: Copy> Table<E> {
     /// their turn between the parts.
     pub(crate) fn select(&self, limit: usize, wanted: impl Fn(&E) -> bool) -> Vec<(Digest, E)> {
         let mut selected = Vec::new();
-        for number in 0..PARTS {
+        let count = self.read().len();
+        for number in 0..count {
             let parts = self.read();
             let matching = parts[number].iter().filter(|(_, entry)| wanted(entry));
             let room = limit - selected.len();
@@ -99,11 +110,10 @@ impl<E: Copy> Table<E> {
 }
 
 /// A digest is evenly spread in each of its bytes.
-fn part_of(digest: &Digest) -> usize {
-    usize::from(digest.as_bytes()[14]) % PARTS
+fn part_of(digest: &Digest, parts: usize) -> usize {
+    let [.., high, low] = *digest.as_bytes();
+    usize::from(u16::from_be_bytes([high, low])) % parts
 }
-
-const PARTS: usize = 64;
 
 /// How many entries are removed while readers wait.
 const SLICE: usize = 128;

@@ -37,6 +37,25 @@ pub struct Registered {
     pub scope: Scope,
 }
 
+impl Registered {
+    /// The length of each block on the heap; a cache of tokens must not be larger than it says.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = usize> {
+        let texts = [
+            self.issuer.as_deref(),
+            self.subject.as_ref().map(Subject::as_str),
+            self.jti.as_ref().map(Jti::as_str),
+            self.session.as_ref().map(SessionId::as_str),
+            self.client_id.as_ref().map(ClientId::as_str),
+            self.authorized_party.as_ref().map(ClientId::as_str),
+            Some(self.scope.as_str()),
+        ];
+        let audience = self.audience.iter().map(|audience| audience.len());
+        let list = self.audience.capacity() * size_of::<Box<str>>();
+        let texts = texts.into_iter().flatten().map(str::len);
+        texts.chain(audience).chain([list])
+    }
+}
+
 /// A list of scope tokens (RFC 6749 §3.3), parted by single spaces on the wire.
 ///
 /// ```

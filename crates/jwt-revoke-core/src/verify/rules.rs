@@ -9,7 +9,7 @@ use crate::{
     defaults,
     revocation::{ClaimName, Digest, Dimension, Shard},
     token::{ClaimValue, Jti, KeyId, Registered, Scope, SessionId, TokenKind},
-    verify::{VerifyError, claims::RawClaims, json::Text},
+    verify::{Verified, VerifyError, claims::RawClaims, json::Text},
 };
 
 /// Where a token's birth is read from: the instant that cutoffs are compared with.
@@ -107,7 +107,8 @@ impl Rules {
         let now = self.clock.now();
         let registered = registered(claims)?;
         self.check_dates(&registered, now)?;
-        let born_at = self.birth(&registered, now)?;
+        let born_at = self.birth(&registered)?;
+        self.check_birth(born_at, now)?;
         let (dimensions, digests) = self.digests(&registered, claims, key)?;
         let issuer = registered.issuer.as_deref().unwrap_or_default();
         let shard = match (&registered.subject, &registered.jti) {
@@ -122,6 +123,13 @@ impl Rules {
             dimensions,
             digests,
         })
+    }
+
+    /// Judges anew whatever depends on the time.
+    pub(super) fn still_admit(&self, verified: &Verified) -> bool {
+        let now = self.clock.now();
+        self.check_dates(&verified.registered, now).is_ok()
+            && self.check_birth(verified.born_at, now).is_ok()
     }
 
     fn check_issuer(&self, iss: Option<&str>) -> Result<(), VerifyError> {
@@ -175,7 +183,7 @@ impl Rules {
         Ok(())
     }
 
-    fn birth(&self, claims: &Registered, now: Timestamp) -> Result<Timestamp, VerifyError> {
+    fn birth(&self, claims: &Registered) -> Result<Timestamp, VerifyError> {
         match self.born_at {
             // Without `iat` the token is as old as can be: every cutoff covers it.
             BornAt::IssuedAt => Ok(claims.issued_at.unwrap_or(Timestamp::EPOCH)),
@@ -185,14 +193,18 @@ impl Rules {
                     (None, Some(jti)) => jti.instant(),
                     (None, None) => None,
                 };
-                let birth = birth.ok_or(VerifyError::UnknownBirth)?;
-                let ahead = self.leeway + defaults::CLOCK_SKEW;
-                if birth > now.saturating_add(ahead) {
-                    return Err(VerifyError::BornInFuture);
-                }
-                Ok(birth)
+                birth.ok_or(VerifyError::UnknownBirth)
             }
         }
+    }
+
+    /// `iat` is judged with the other dates.
+    fn check_birth(&self, born_at: Timestamp, now: Timestamp) -> Result<(), VerifyError> {
+        let ahead = self.leeway + defaults::CLOCK_SKEW;
+        if self.born_at == BornAt::Ids && born_at > now.saturating_add(ahead) {
+            return Err(VerifyError::BornInFuture);
+        }
+        Ok(())
     }
 
     #[expect(clippy::type_complexity, reason = "two lists that run in parallel")]

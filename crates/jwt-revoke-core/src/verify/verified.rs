@@ -27,6 +27,8 @@ pub struct Verified {
     /// The dimensions the token has a value in, and beside each its digest.
     pub(super) dimensions: SmallVec<[Dimension; 8]>,
     pub(super) digests: SmallVec<[Digest; 8]>,
+    /// Which of the verifier's key sets, counted from the first, had the key.
+    pub(super) generation: u64,
 }
 
 impl Verified {
@@ -72,9 +74,28 @@ impl Verified {
         Lookup::new(self.shard, &self.digests).with_jti(jti)
     }
 
+    /// The length of each block on the heap.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = usize> {
+        let own = [
+            self.payload.capacity(),
+            self.key.as_str().len(),
+            spilled(&self.dimensions),
+            spilled(&self.digests),
+        ];
+        self.registered.blocks().chain(own)
+    }
+
     /// The dimension of the digest at `index` of [`lookup`](Self::lookup).
     pub fn dimension(&self, index: usize) -> Option<&Dimension> {
         self.dimensions.get(index)
+    }
+}
+
+fn spilled<T>(list: &SmallVec<[T; 8]>) -> usize {
+    if list.spilled() {
+        list.capacity() * size_of::<T>()
+    } else {
+        0
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -263,7 +266,14 @@ impl Verifier {
             shard: admitted.shard,
             dimensions: admitted.dimensions,
             digests: admitted.digests,
+            generation: keys.generation,
         })
+    }
+
+    /// Whether a token that this very verifier has accepted would be accepted now: its keys are still
+    /// the verifier's, and its dates hold.
+    pub(crate) fn still_accepts(&self, verified: &Verified) -> bool {
+        verified.generation == self.ring.generation() && self.rules.still_admit(verified)
     }
 
     /// Accepts lapsed tokens too: to end a session, its old tokens are as good as its new ones.
@@ -292,12 +302,18 @@ impl fmt::Debug for Verifier {
 struct Ring {
     issuer: Arc<str>,
     keys: RwLock<Arc<Keys>>,
+    /// That of `keys`, to be read without the lock.
+    generation: AtomicU64,
 }
 
 impl Ring {
     fn new(issuer: Arc<str>, set: KeySet) -> Self {
         let keys = RwLock::new(Arc::new(Keys::new(&issuer, set)));
-        Self { issuer, keys }
+        Self {
+            issuer,
+            keys,
+            generation: AtomicU64::new(0),
+        }
     }
 
     // Nothing panics while the lock is held, and a poisoned one would still hold a whole set.
@@ -305,9 +321,20 @@ impl Ring {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
     fn replace(&self, set: KeySet) {
-        let keys = Arc::new(Keys::new(&self.issuer, set));
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        let mut fresh = Keys::new(&self.issuer, set);
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        // Key sets are fetched again and again, and are mostly what they were.
+        if keys.set.is_same(&fresh.set) {
+            return;
+        }
+        fresh.generation = keys.generation + 1;
+        self.generation.store(fresh.generation, Ordering::Release);
+        *keys = Arc::new(fresh);
     }
 }
 
@@ -315,6 +342,8 @@ impl Ring {
 struct Keys {
     set: Arc<KeySet>,
     entries: Vec<Entry>,
+    /// How many sets there were before.
+    generation: u64,
 }
 
 struct Entry {
@@ -332,6 +361,7 @@ impl Keys {
         Self {
             entries: set.iter().map(entry).collect(),
             set: Arc::new(set),
+            generation: 0,
         }
     }
 

@@ -6,60 +6,44 @@ use crate::{
     revocation::{Cutoffs, Digest, Table},
 };
 
-/// All entries. In several tables, so that readers on many cores do not share one lock.
-pub(super) struct Denylist {
-    tables: Box<[Table<Entry>]>,
-}
+/// All entries. Behind one lock, of which a check takes one hold for all of its digests.
+pub(super) struct Denylist(Table<Entry>);
 
 impl Denylist {
     pub(super) fn new() -> Self {
-        Self {
-            tables: (0..TABLES).map(|_| Table::new()).collect(),
-        }
+        Self(Table::with_parts(PARTS))
     }
 
     /// The cutoffs of those of `digests` that have an entry. Allocates nothing.
     pub(super) fn lookup(&self, digests: &[Digest]) -> Cutoffs {
-        let find = |(index, digest)| Some((index, self.get(digest)?.cutoff()));
-        digests.iter().enumerate().filter_map(find).collect()
+        let mut found = Cutoffs::NONE;
+        self.0
+            .find(digests, |index, entry| found.insert(index, entry.cutoff()));
+        found
     }
 
     pub(super) fn get(&self, digest: &Digest) -> Option<Entry> {
-        self.table(digest).get(digest)
+        self.0.get(digest)
     }
 
     pub(super) fn insert(&self, digest: Digest, entry: Entry) {
-        self.table(&digest).update(digest, |_| entry);
+        self.0.update(digest, |_| entry);
     }
 
     pub(super) fn remove(&self, digests: &[Digest]) {
-        for digest in digests {
-            self.table(digest)
-                .remove(std::slice::from_ref(digest), |_| true);
-        }
+        self.0.remove(digests, |_| true);
     }
 
     /// At most `limit` digests whose entries may be forgotten at `now`. Other readers go on reading.
     pub(super) fn expired(&self, now: Timestamp, limit: usize) -> Vec<Digest> {
-        let mut found = Vec::new();
-        for table in &self.tables {
-            let expired = table.select(limit - found.len(), |entry| entry.expiry() <= now);
-            found.extend(expired.into_iter().map(|(digest, _)| digest));
-            if found.len() == limit {
-                break;
-            }
-        }
-        found
+        let expired = self.0.select(limit, |entry| entry.expiry() <= now);
+        expired.into_iter().map(|(digest, _)| digest).collect()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.tables.iter().map(Table::len).sum()
-    }
-
-    fn table(&self, digest: &Digest) -> &Table<Entry> {
-        // A digest is evenly spread in each of its bytes.
-        &self.tables[usize::from(digest.as_bytes()[15]) % TABLES]
+        self.0.len()
     }
 }
 
-const TABLES: usize = 16;
+/// So many that one of them grows within microseconds where there are a million entries.
+const PARTS: u16 = 1024;

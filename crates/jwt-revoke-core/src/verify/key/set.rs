@@ -35,6 +35,12 @@ impl KeySet {
         Ok(set)
     }
 
+    /// Whether both are the same public keys in the same order.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let mut pairs = self.keys.iter().zip(&other.keys);
+        self.keys.len() == other.keys.len() && pairs.all(|(own, other)| own.is_same(other))
+    }
+
     /// Reads a JWK set (RFC 7517 §5). Each key is judged by itself: a bad one is left out with its
     /// reason, and the good ones serve. How a key without `alg` is taken is told at
     /// [`VerificationKey::from_jwk`]. Of keys with one `kid` the first serves. When any key is not

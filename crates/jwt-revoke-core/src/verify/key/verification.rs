@@ -143,6 +143,13 @@ impl VerificationKey {
         serde_json::to_string(self).ok()
     }
 
+    /// Whether both are one public key with one id and for one algorithm. Secrets are not compared, and
+    /// so never the same.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let public = self.public.is_some() && self.public == other.public;
+        public && self.algorithm == other.algorithm && self.id == other.id
+    }
+
     pub(super) fn from_public(algorithm: Algorithm, public: PublicKey) -> Result<Self, KeyError> {
         if !public.fits(algorithm) {
             return Err(KeyError::WrongType(algorithm));

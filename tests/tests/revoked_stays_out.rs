@@ -268,7 +268,8 @@ async fn r4_a_shard_is_unknown_for_as_long_as_entries_are_being_put_back() {
 #[tokio::test]
 async fn r8_checks_leave_a_primary_that_was_demoted_too() {
     let server = RedisServer::start();
-    let _store = connect(&server).await;
+    let builder = builder(&server.url()).with_replica_entries(0);
+    let _store = builder.connect().await.unwrap();
     let connections = || {
         let list = server.cli(&["CLIENT", "LIST"]);
         let ids = list

@@ -251,7 +251,11 @@ impl Guard {
     }
 
     async fn lookup(&self, token: &Token) -> Result<Cutoffs, StoreError> {
-        let query = self.question(token);
+        let mut query = self.question(token);
+        if !self.shared.required.load(Ordering::Acquire) {
+            // What is known here says nothing of whether the store can be written.
+            query = query.with_consistency(query.consistency.asking());
+        }
         // First, since a check has a shorter bound than a write, and what is known to be revoked is
         // refused whether or not the store can be written.
         let found = self.shared.store.find(&query).await?;

@@ -33,6 +33,14 @@ impl Consistency {
         }
     }
 
+    /// The same without a copy.
+    pub(crate) fn asking(self) -> Self {
+        match self {
+            Self::Mirror { .. } | Self::Strict => Self::Strict,
+            Self::Fenced => Self::Fenced,
+        }
+    }
+
     /// Whether what holds by `self` holds by `other`.
     pub(crate) fn implies(self, other: Self) -> bool {
         let staleness = |consistency| match consistency {

@@ -272,7 +272,17 @@ async fn companion_routes_answer_the_same() {
         for (name, value) in &mut response.headers {
             if name == "set-cookie" {
                 let (name, rest) = value.split_once('=').unwrap();
-                *value = format!("{name}=..;{}", rest.split_once(';').unwrap().1);
+                // Of a retry within the grace a second less may be left.
+                let attributes = rest.split("; ").skip(1);
+                let attributes = attributes.map(|word| match word.split_once("Max-Age=") {
+                    Some((_, seconds)) => {
+                        assert!(seconds.parse::<u32>().unwrap() > 800, "{rest}");
+                        "Max-Age=.."
+                    }
+                    None => word,
+                });
+                let attributes: Vec<_> = attributes.collect();
+                *value = format!("{name}=..; {}", attributes.join("; "));
             }
         }
         shapes.push(essence(&response));

@@ -10,7 +10,10 @@ use crate::redis_server::RedisServer;
 
 pub async fn two_processes_on_one_redis_refuse_each_others_logged_out_tokens(program: &Program) {
     let redis = RedisServer::start();
-    let settings = [("JWT_REVOKE_STORE", &*redis.url())];
+    let settings = [
+        ("JWT_REVOKE_STORE", &*redis.url()),
+        ("JWT_REVOKE_CONSISTENCY", "strict"),
+    ];
     let fleet = [program.start(&settings), program.start(&settings)];
     // The first start on an empty server takes a while, and says why.
     assert!(

@@ -53,6 +53,7 @@ macro_rules! service_suite {
             two_processes_on_one_redis_refuse_each_others_logged_out_tokens
             r1_a_killed_redis_is_503_until_it_is_back_and_the_logged_out_stay_out
             r1_a_frozen_redis_is_503_until_it_goes_on
+            r4_with_copies_the_logged_out_stay_out_while_redis_is_gone_and_when_it_comes_back_empty
             r4_what_redis_kept_is_known_to_a_program_that_starts_later
             an_outage_that_is_allowed_lets_good_tokens_through_and_no_others
             a_request_at_hand_is_finished_before_it_stops

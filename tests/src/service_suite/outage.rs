@@ -20,11 +20,14 @@ const REQUESTS: usize = 50;
 /// second, and far less than when the store is waited for.
 const ALL_OF_THEM: Duration = Duration::from_secs(60);
 
+/// Each check asks Redis.
+const STRICT: (&str, &str) = ("JWT_REVOKE_CONSISTENCY", "strict");
+
 pub async fn r1_a_killed_redis_is_503_until_it_is_back_and_the_logged_out_stay_out(
     program: &Program,
 ) {
     let mut redis = RedisServer::start();
-    let settings = [("JWT_REVOKE_STORE", &*redis.url())];
+    let settings = [("JWT_REVOKE_STORE", &*redis.url()), STRICT];
     let fleet = [program.start(&settings), program.start(&settings)];
     let (kept, out) = (fleet[0].token(BOB).await, fleet[0].token(ALICE).await);
     let leaving = fleet[0].token(BOB).await;
@@ -58,7 +61,7 @@ pub async fn r1_a_killed_redis_is_503_until_it_is_back_and_the_logged_out_stay_o
 
 pub async fn r1_a_frozen_redis_is_503_until_it_goes_on(program: &Program) {
     let redis = RedisServer::start();
-    let service = program.start(&[("JWT_REVOKE_STORE", &*redis.url())]);
+    let service = program.start(&[("JWT_REVOKE_STORE", &*redis.url()), STRICT]);
     let (kept, out) = (service.token(BOB).await, service.token(ALICE).await);
     let leaving = service.token(BOB).await;
     service.log_out(&out).await;
@@ -70,6 +73,45 @@ pub async fn r1_a_frozen_redis_is_503_until_it_goes_on(program: &Program) {
     service.until(&kept, 200, &[401]).await;
     assert_eq!(service.decision(&out).await, 401);
     is_back(&service).await;
+}
+
+pub async fn r4_with_copies_the_logged_out_stay_out_while_redis_is_gone_and_when_it_comes_back_empty(
+    program: &Program,
+) {
+    let mut redis = RedisServer::start();
+    let settings = [
+        ("JWT_REVOKE_STORE", &*redis.url()),
+        ("JWT_REVOKE_CONSISTENCY", "mirror:1000"),
+    ];
+    let fleet = [program.start(&settings), program.start(&settings)];
+    let (kept, out) = (fleet[0].token(BOB).await, fleet[0].token(ALICE).await);
+    fleet[0].log_out(&out).await;
+    assert_eq!(
+        fleet[0].decision(&out).await,
+        401,
+        "it reads its own writes"
+    );
+    fleet[1].until(&out, 401, &[]).await;
+
+    redis.kill();
+    for service in &fleet {
+        // Good tokens are good for as long as the copy may be old, and then unknown.
+        service.until(&kept, 503, &[401]).await;
+        // What is known to be revoked stays so.
+        for _ in 0..REQUESTS {
+            assert_eq!(service.me(&out).await.status, 401);
+        }
+        assert_unavailable(&service.get("/readyz").await);
+    }
+    // The one that did the logout is gone; the other has only read of it.
+    let [first, second] = fleet;
+    first.kill();
+    redis.run();
+    second.until(&kept, 200, &[401]).await;
+    assert_eq!(second.decision(&out).await, 401);
+    let third = program.start(&settings);
+    assert_eq!(third.decision(&out).await, 401);
+    assert_eq!(third.decision(&kept).await, 200);
 }
 
 pub async fn r4_what_redis_kept_is_known_to_a_program_that_starts_later(program: &Program) {
@@ -92,6 +134,7 @@ pub async fn an_outage_that_is_allowed_lets_good_tokens_through_and_no_others(pr
     let service = program.start(&[
         ("JWT_REVOKE_STORE", &*redis.url()),
         ("JWT_REVOKE_OUTAGE", "allow"),
+        STRICT,
     ]);
     let (kept, out) = (service.token(BOB).await, service.token(ALICE).await);
     service.log_out(&out).await;

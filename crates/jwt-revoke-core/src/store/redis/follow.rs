@@ -293,7 +293,10 @@ impl Source {
                 .ok_or_else(|| Failure::odd(format!("a script answered {answer:.200?}")))?;
             inner.saw(*shard, state.now);
             inner.notice(*shard, Some(&state.epoch));
-            if !cursor.fits(&state.tip) {
+            if !cursor.is_of(&state.epoch) {
+                // Another log, though it has the same name. It is healed by whoever notices the epoch.
+                *cursor = Cursor::start();
+            } else if !cursor.fits(&state.tip) {
                 tracing::warn!(%shard, "a log has lost entries that were read; it is read anew");
                 *cursor = Cursor::start();
                 inner.mend(*shard);
@@ -472,4 +475,4 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const UNTIL_STARTED: Duration = Duration::from_millis(10);
 
 /// How long an answer is waited for, however long writes may take.
-const LONGEST_PATIENCE: Duration = Duration::from_millis(500);
+const LONGEST_PATIENCE: Duration = defaults::WRITE_TIMEOUT;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    convert::Infallible,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -15,6 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     clock::millis,
+    defaults,
     revocation::{Cutoff, Digest, Horizons, Life, SHARDS, Shard},
     store::{
         StoreError,
@@ -105,6 +107,12 @@ impl Healing {
         }
     }
 
+    /// Whether healing of `shard` was begun at `instant` or later.
+    fn has_begun(&self, shard: Shard, instant: Instant) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running[usize::from(shard.number())].is_some_and(|(begun, _)| begun >= instant)
+    }
+
     fn end(&self, shard: Shard) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, runs)) = &mut running[usize::from(shard.number())] {
@@ -176,7 +184,10 @@ impl Inner {
         let connects = self.writes.connects();
         let moved = self.healing.connects.load(Ordering::Acquire) != connects;
         let healing = Shard::all().map(|shard| async move {
-            if moved || !self.is_followed() {
+            // The follower looks too, unless it cannot.
+            let silence = self.replica.silence(shard);
+            let unheard = silence.is_none_or(|silence| silence > defaults::PROBE_INTERVAL);
+            if moved || unheard {
                 self.heal(shard).await?;
             }
             if moved {
@@ -217,37 +228,73 @@ impl Inner {
 
     /// Puts back what a shard lacks, in the background: its log has a gap, or ends too early.
     pub(super) fn mend(self: &Arc<Self>, shard: Shard) {
-        let inner = Arc::clone(self);
+        let (inner, noticed) = (Arc::clone(self), Instant::now());
         tokio::spawn(async move {
             while !inner.healing.begin(shard) {
+                // Whatever began since then has it in mind.
+                if inner.healing.has_begun(shard, noticed) {
+                    return;
+                }
                 sleep(PAUSE).await;
             }
             let turn = Turn { inner, shard };
-            match turn.inner.put_back_missing(shard).await {
-                Ok(0) => {}
-                Ok(entries) => tracing::warn!(
-                    store = %turn.inner.name, %shard, entries,
-                    "a shard had lost entries; put back what this process remembers"
-                ),
-                Err(error) => {
-                    tracing::debug!(%error, %shard, "a shard could not be mended yet");
+            for _ in 0..ATTEMPTS {
+                match turn.inner.put_back_missing(shard).await {
+                    Ok(0) => return,
+                    Ok(entries) => {
+                        tracing::warn!(
+                            store = %turn.inner.name, %shard, entries,
+                            "a shard had lost entries; put back what this process remembers"
+                        );
+                        return;
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, %shard, "a shard could not be mended yet");
+                        sleep(PAUSE * 10).await;
+                    }
                 }
             }
         });
     }
 
-    /// Puts back what this process remembers and the shard's log does not tell. Of a fleet one process
-    /// begins, and the others add what it did not know.
+    /// Puts back what this process remembers and the shard may lack: at once what it wrote itself, then
+    /// what it read and the shard's log does not tell. Of a fleet one process begins with that, and the
+    /// others add what it did not know. Returns how much was put back.
     async fn put_back_missing(&self, shard: Shard) -> Result<usize, StoreError> {
-        let mut entries = self.replica.of_shard(shard);
-        if entries.len() > FEW {
+        let written = self.healing.recent(shard);
+        let entries = self.replica.of_shard(shard).into_iter();
+        let (own, mut read): (Vec<_>, Vec<_>) =
+            entries.partition(|(digest, ..)| written.contains(digest));
+        let mut put_back = self.put_back_all(shard, &own).await?;
+        if read.len() <= FEW {
+            put_back += self.put_back_all(shard, &read).await?;
+            return Ok(put_back);
+        }
+        let rest = async {
             self.await_turn(shard).await?;
             let logged = self.logged(shard).await?;
-            entries.retain(|(digest, cutoff, _)| {
+            read.retain(|(digest, cutoff, _)| {
                 logged.get(digest).is_none_or(|logged| logged < cutoff)
             });
+            put_back += self.put_back_all(shard, &read).await?;
+            // The next in turn need not wait until it lapses.
+            let key = Value::from(self.keys.healer(shard));
+            let _ = self.writes.send(shard_slot(shard), "DEL", vec![key]).await;
+            Ok(put_back)
+        };
+        tokio::select! {
+            put_back = rest => put_back,
+            never = self.keep_unknown(shard) => match never {},
         }
-        self.put_back_all(shard, &entries).await
+    }
+
+    /// As long as somebody has more to say, the shard is not whole.
+    async fn keep_unknown(&self, shard: Shard) -> Infallible {
+        loop {
+            // If it cannot be said now, it is said soon.
+            let _ = self.put_back(shard, &[]).await;
+            sleep(PAUSE * 3).await;
+        }
     }
 
     /// Waits until nobody else puts back entries of `shard`, no longer than the shard heals.
@@ -274,7 +321,7 @@ impl Inner {
         let mut from = "0-0".to_owned();
         loop {
             let keys = [self.keys.log(shard)];
-            let words = ["COUNT", "1000", "STREAMS", keys[0].as_str(), from.as_str()];
+            let words = ["COUNT", "250", "STREAMS", keys[0].as_str(), from.as_str()];
             let args = words.map(Value::from).to_vec();
             let answer = self.writes.send(shard_slot(shard), "XREAD", args).await;
             let entries = answer
@@ -348,6 +395,9 @@ const FEW: usize = 1_024;
 /// failover loses was written a moment before.
 const LATELY: Duration = Duration::from_secs(5 * 60);
 const RECENT: usize = 100_000;
+
+/// How often a shard is mended until it succeeds. What this process remembers is not lost meanwhile.
+const ATTEMPTS: u32 = 60;
 
 /// How long after the start of one attempt to heal a shard the next may start.
 const PAUSE: Duration = Duration::from_millis(100);

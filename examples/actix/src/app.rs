@@ -16,6 +16,8 @@ use jwt_revoke_core::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::socket::talks;
+
 pub(crate) fn app(
     config: &mut ServiceConfig,
     sessions: &Sessions,
@@ -23,12 +25,13 @@ pub(crate) fn app(
     (oauth, metadata): &(OAuth, Metadata),
 ) {
     let routes = Routes::new(sessions);
-    let protected = RevocationLayer::new(sessions.guard().clone());
+    let protected = || RevocationLayer::new(sessions.guard().clone());
     config
         .app_data(Data::new(routes.clone()))
         .app_data(Data::new(users.clone()))
         .app_data(JsonConfig::default().error_handler(|error, _| not_json(&error)))
-        .service(web::resource("/me").route(web::get().to(me).wrap(protected)))
+        .service(web::resource("/me").route(web::get().to(me).wrap(protected())))
+        .service(web::resource("/ws").route(web::get().to(talks).wrap(protected())))
         .service(web::resource("/public").get(public))
         .service(web::resource("/login").post(login))
         .service(web::resource("/healthz").get(healthz))

@@ -17,6 +17,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_jwt_revoke::{AuthUser, RevocationLayer, Routes, oauth_routes, well_known};
 
+use crate::socket::talks;
+
 #[derive(Clone)]
 struct App {
     routes: Routes,
@@ -38,6 +40,7 @@ pub(crate) fn app(
     let companion = routes.clone().into_router().merge(oauth_routes(oauth));
     let protected = Router::new()
         .route("/me", get(me))
+        .route("/ws", get(talks))
         .route_layer(RevocationLayer::new(sessions.guard().clone()));
     Router::new()
         .merge(protected)

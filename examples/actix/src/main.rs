@@ -84,6 +84,8 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let app = move || App::new().configure(|config| app::app(config, &sessions, &users, &oauth));
     let server = HttpServer::new(app)
         .disable_signals()
+        // Connections that stay open would keep it from stopping; the requests at hand need less.
+        .shutdown_timeout(5)
         .listen(listener)?
         .run();
     let handle = server.handle();

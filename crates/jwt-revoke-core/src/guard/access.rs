@@ -12,7 +12,7 @@ use super::Shared;
 use crate::{
     clock::Timestamp,
     guard::{Consistency, Denied, Ending, Guard, Outage},
-    revocation::Cutoffs,
+    revocation::{Cutoffs, Dimension},
     store::StoreError,
     token::{ClientId, Jti, Registered, Scope, SessionId, Subject},
     verify::Verified,
@@ -48,19 +48,17 @@ impl Token {
     }
 
     /// What the store's answer says of the token. Where it is no answer and nothing that is known all
-    /// the same covers the token, why.
+    /// the same covers the token, why; where a cutoff covers it, the error is in which dimension.
     pub(super) fn judged(
         &self,
         found: Result<Cutoffs, StoreError>,
-    ) -> Result<Option<StoreError>, Denied> {
+    ) -> Result<Option<StoreError>, Option<Dimension>> {
         let (known, unknown) = match found {
             Ok(cutoffs) => (cutoffs, None),
             Err(error) => (error.known(), Some(error)),
         };
         match known.covering(self.verified.born_at()) {
-            Some(index) => Err(Denied::Revoked {
-                dimension: self.verified.dimension(index).cloned(),
-            }),
+            Some(index) => Err(self.verified.dimension(index).cloned()),
             None => Ok(unknown),
         }
     }

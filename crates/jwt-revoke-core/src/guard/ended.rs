@@ -11,7 +11,7 @@ use std::{
 use futures::future::{self, BoxFuture, Either, FutureExt as _};
 use futures_timer::Delay;
 
-use super::{Access, Consistency, Denied, Guard, Outage};
+use super::{Access, Consistency, Guard, Outage};
 use crate::{
     clock::Timestamp,
     defaults,
@@ -141,10 +141,7 @@ async fn look(access: &Access, silence: &mut Option<Silence>) -> Result<Duration
     let unknown = access
         .token()
         .judged(found)
-        .map_err(|denied| match denied {
-            Denied::Revoked { dimension } => Ended::Revoked { dimension },
-            _ => Ended::Revoked { dimension: None },
-        })?;
+        .map_err(|dimension| Ended::Revoked { dimension })?;
     let now = guard.verifier().clock().now();
     let patience = match (unknown, guard.outage) {
         (None, _) => {

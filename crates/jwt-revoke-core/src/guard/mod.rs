@@ -279,7 +279,10 @@ impl Guard {
         token: Arc<Token>,
         found: Result<Cutoffs, StoreError>,
     ) -> Result<Access, Denied> {
-        let standing = match (token.judged(found)?, self.outage) {
+        let unknown = token
+            .judged(found)
+            .map_err(|dimension| Denied::Revoked { dimension })?;
+        let standing = match (unknown, self.outage) {
             (None, _) => Standing::Clear,
             (Some(error), Outage::Deny) => return Err(Denied::StoreUnavailable(error)),
             (Some(error), Outage::Allow) => {

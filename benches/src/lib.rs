@@ -1,4 +1,6 @@
-//! What both benchmark programs measure: tokens, keys, and a store with many entries.
+//! What the benchmark programs measure: tokens, keys, and a store with many entries; and how.
+
+use std::time::{Duration, Instant};
 
 use jsonwebtoken::{DecodingKey, Validation};
 use jwt_revoke_core::{
@@ -225,3 +227,48 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         .expect("a runtime can be made")
         .block_on(future)
 }
+
+/// Baseline and subject in turns, each round long enough for the clock; the medians, in words.
+pub fn compare(mut baseline: impl FnMut(), mut subject: impl FnMut()) -> String {
+    let batches = (batch_for(&mut baseline), batch_for(&mut subject));
+    let mut pairs: Vec<_> = (0..ROUNDS)
+        .map(|_| {
+            (
+                time(batches.0, &mut baseline),
+                time(batches.1, &mut subject),
+            )
+        })
+        .collect();
+    let median = |pairs: &mut Vec<(f64, f64)>, key: fn(&(f64, f64)) -> f64| {
+        pairs.sort_by(|a, b| key(a).total_cmp(&key(b)));
+        key(&pairs[pairs.len() / 2])
+    };
+    let ratio = median(&mut pairs, |(base, own)| own / base);
+    let base = median(&mut pairs, |(base, _)| *base);
+    let own = median(&mut pairs, |(_, own)| *own);
+    let added = median(&mut pairs, |(base, own)| own - base);
+    format!("ratio {ratio:.3}   baseline {base:.0} ns   ours {own:.0} ns   added {added:.0} ns")
+}
+
+fn batch_for(run: &mut impl FnMut()) -> u32 {
+    let start = Instant::now();
+    let mut runs = 0;
+    while start.elapsed() < ROUND {
+        run();
+        runs += 1;
+    }
+    runs
+}
+
+/// Nanoseconds a call.
+fn time(batch: u32, run: &mut impl FnMut()) -> f64 {
+    let start = Instant::now();
+    for _ in 0..batch {
+        run();
+    }
+    start.elapsed().as_secs_f64() * 1e9 / f64::from(batch)
+}
+
+const ROUNDS: usize = 61;
+
+const ROUND: Duration = Duration::from_millis(8);

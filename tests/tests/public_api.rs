@@ -5,7 +5,7 @@ use std::error::Error;
 use jwt_revoke_core::wire::{Gate, Passed, Rejection, User};
 use jwt_revoke_core::{
     Access, Clock, Denied, Guard, Issuer, SystemClock, Verifier,
-    guard::{CacheStats, Checked, ClaimsError, GuardBuilder, RevokeError, Target},
+    guard::{CacheStats, Checked, ClaimsError, Ended, Ending, GuardBuilder, RevokeError, Target},
     session::{Grant, GrantError, IssueError, Issued},
     store::{
         AnyStore, EmbeddedBuilder, EmbeddedStore, RedisBuilder, RedisStore, Revocation, StoreError,
@@ -89,12 +89,16 @@ fn what_is_awaited_may_move_to_another_thread() {
     sent::<Checked>();
     sent::<<Checked as IntoFuture>::IntoFuture>();
     sent::<ResponseFuture<Inner, ()>>();
+    // To be polled by `&mut` beside a socket.
+    fn beside<T: Send + Unpin + 'static>() {}
+    beside::<Ending>();
 }
 
 #[test]
 fn errors_travel_in_boxes_between_threads() {
     error::<StoreError>();
     error::<Denied>();
+    error::<Ended>();
     error::<RevokeError>();
     error::<IssueError>();
     error::<GrantError>();

@@ -130,6 +130,18 @@ pub const SHORTEST_STALENESS: Duration = Duration::from_millis(100);
 /// The most entries of a store that a process keeps a copy of, about 70 B each.
 pub const REPLICA_ENTRIES: usize = 4_000_000;
 
+/// How often an open connection asks the store whether its token still gives access, where this process
+/// does not know. Each wait is between half of this and all of it, so that many do not ask at once.
+pub const ENDED_POLL: Duration = Duration::from_secs(1);
+
+/// How often it looks where this process knows; more often where the copy must be younger than
+/// [`MAX_STALENESS`]: four times in what is asked for.
+pub const ENDED_GLANCE: Duration = Duration::from_millis(250);
+
+/// How long a connection stays open while the store does not say whether its token was revoked. Longer
+/// than [`HEALING`], so that a store that is put right in time ends nothing.
+pub const ENDED_UNKNOWN: Duration = Duration::from_secs(5);
+
 /// What the cache of verified tokens takes at most, in bytes: about 20,000 usual tokens.
 pub const TOKEN_CACHE_BYTES: usize = 64 * 1024 * 1024;
 

@@ -2,12 +2,12 @@
 
 use actix_jwt_revoke::{AuthUser, RevocationLayer, Routes, oauth_routes, well_known};
 use actix_web::{
-    Error, HttpRequest, HttpResponse,
-    error::{ErrorUnsupportedMediaType, JsonPayloadError},
+    Error, HttpRequest, HttpResponse, ResponseError as _,
+    error::{InternalError, JsonPayloadError},
     http::{StatusCode, header},
     web::{self, Data, Json, JsonConfig, ServiceConfig},
 };
-use example_shared::Users;
+use example_shared::{Users, malformed};
 use jwt_revoke_core::{
     Report,
     session::{Grant, LoginError, Sessions},
@@ -16,6 +16,8 @@ use jwt_revoke_core::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::socket::talks;
+
 pub(crate) fn app(
     config: &mut ServiceConfig,
     sessions: &Sessions,
@@ -23,12 +25,13 @@ pub(crate) fn app(
     (oauth, metadata): &(OAuth, Metadata),
 ) {
     let routes = Routes::new(sessions);
-    let protected = RevocationLayer::new(sessions.guard().clone());
+    let protected = || RevocationLayer::new(sessions.guard().clone());
     config
         .app_data(Data::new(routes.clone()))
         .app_data(Data::new(users.clone()))
-        .app_data(JsonConfig::default().error_handler(|error, _| not_json(error)))
-        .service(web::resource("/me").route(web::get().to(me).wrap(protected)))
+        .app_data(JsonConfig::default().error_handler(|error, _| not_json(&error)))
+        .service(web::resource("/me").route(web::get().to(me).wrap(protected())))
+        .service(web::resource("/ws").route(web::get().to(talks).wrap(protected())))
         .service(web::resource("/public").get(public))
         .service(web::resource("/login").post(login))
         .service(web::resource("/healthz").get(healthz))
@@ -87,12 +90,16 @@ async fn login(
     }
 }
 
-/// 415 for another media type, which actix-web answers with 400.
-fn not_json(error: JsonPayloadError) -> Error {
-    match error {
-        JsonPayloadError::ContentType => ErrorUnsupportedMediaType(error),
-        other => other.into(),
-    }
+/// The same answers as with axum; actix-web has 400 for another media type.
+fn not_json(error: &JsonPayloadError) -> Error {
+    let status = match error {
+        JsonPayloadError::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        other => other.status_code(),
+    };
+    let (status, description) = malformed(status.as_u16());
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    let body = json!({ "error": "invalid_request", "error_description": description });
+    InternalError::from_response(description, answer(status, &body)).into()
 }
 
 fn failed(error: &LoginError) -> HttpResponse {

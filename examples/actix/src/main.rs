@@ -49,8 +49,17 @@
 //! oauth revoke -d token="$(token refresh_token "$PAIR")"                               # the whole session
 //! oauth introspect -u "$API" -d token="$ACCESS"; echo                                  # "active":false
 //! ```
+//!
+//! Connections that stay open end with their token. With `websocat` (or any client that can set a header):
+//!
+//! ```sh
+//! PHONE=$(login)
+//! websocat -H "authorization: Bearer $(token access_token "$PHONE")" ws://127.0.0.1:3000/ws   # echoes what you type
+//! status "$PHONE" /auth/logout POST             # in another terminal: closed, with code 1008
+//! ```
 
 mod app;
+mod socket;
 
 use std::{error::Error, net::TcpListener, process::ExitCode};
 
@@ -75,6 +84,8 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let app = move || App::new().configure(|config| app::app(config, &sessions, &users, &oauth));
     let server = HttpServer::new(app)
         .disable_signals()
+        // Connections that stay open would keep it from stopping; the requests at hand need less.
+        .shutdown_timeout(5)
         .listen(listener)?
         .run();
     let handle = server.handle();

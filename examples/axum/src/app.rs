@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use example_shared::Users;
+use example_shared::{Users, malformed};
 use jwt_revoke_core::{
     Report,
     session::{Grant, LoginError, Sessions},
@@ -16,6 +16,8 @@ use jwt_revoke_core::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_jwt_revoke::{AuthUser, RevocationLayer, Routes, oauth_routes, well_known};
+
+use crate::socket::talks;
 
 #[derive(Clone)]
 struct App {
@@ -38,6 +40,7 @@ pub(crate) fn app(
     let companion = routes.clone().into_router().merge(oauth_routes(oauth));
     let protected = Router::new()
         .route("/me", get(me))
+        .route("/ws", get(talks))
         .route_layer(RevocationLayer::new(sessions.guard().clone()));
     Router::new()
         .merge(protected)
@@ -80,7 +83,7 @@ async fn login(
 ) -> Response {
     let Json(Credentials { username, password }) = match credentials {
         Ok(credentials) => credentials,
-        Err(rejection) => return malformed(&rejection),
+        Err(rejection) => return not_credentials(&rejection),
     };
     // Before the password is checked: if it is changed meanwhile, this login is refused.
     let attempt = match app.sessions().begin().await {
@@ -102,18 +105,9 @@ async fn login(
     }
 }
 
-/// Not the parser's words: they quote the body, and so the password.
-fn malformed(rejection: &JsonRejection) -> Response {
-    let (status, description) = match rejection.status() {
-        status @ StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            (status, "the body must be application/json")
-        }
-        status @ StatusCode::PAYLOAD_TOO_LARGE => (status, "the body is too large"),
-        _ => (
-            StatusCode::BAD_REQUEST,
-            "the body must be a JSON object with one username and one password",
-        ),
-    };
+fn not_credentials(rejection: &JsonRejection) -> Response {
+    let (status, description) = malformed(rejection.status().as_u16());
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     let body = json!({ "error": "invalid_request", "error_description": description });
     answer(status, body)
 }

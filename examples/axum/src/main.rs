@@ -49,8 +49,17 @@
 //! oauth revoke -d token="$(token refresh_token "$PAIR")"                               # the whole session
 //! oauth introspect -u "$API" -d token="$ACCESS"; echo                                  # "active":false
 //! ```
+//!
+//! Connections that stay open end with their token. With `websocat` (or any client that can set a header):
+//!
+//! ```sh
+//! PHONE=$(login)
+//! websocat -H "authorization: Bearer $(token access_token "$PHONE")" ws://127.0.0.1:3000/ws   # echoes what you type
+//! status "$PHONE" /auth/logout POST             # in another terminal: closed, with code 1008
+//! ```
 
 mod app;
+mod socket;
 
 use std::{error::Error, process::ExitCode};
 

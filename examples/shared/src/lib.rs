@@ -3,6 +3,7 @@
 
 mod key_file;
 mod logging;
+mod malformed;
 mod oauth;
 mod ready;
 mod settings;
@@ -12,6 +13,7 @@ mod users;
 
 pub use self::{
     key_file::{KeyFileError, signing_key},
+    malformed::malformed,
     oauth::{OAuthError, oauth},
     settings::{Settings, SettingsError},
     start::{announce, asked_to_stop, cannot_listen, run, sessions},

@@ -14,6 +14,7 @@ mod oauth;
 mod outage;
 mod process;
 mod shutdown;
+mod sockets;
 mod start;
 
 pub use self::{
@@ -24,6 +25,7 @@ pub use self::{
     outage::*,
     process::{Failed, Program, Service},
     shutdown::*,
+    sockets::*,
     start::*,
 };
 
@@ -57,6 +59,11 @@ macro_rules! service_suite {
             r4_what_redis_kept_is_known_to_a_program_that_starts_later
             an_outage_that_is_allowed_lets_good_tokens_through_and_no_others
             a_request_at_hand_is_finished_before_it_stops
+            i1_a_logout_closes_the_sockets_of_its_session_and_no_others
+            a_socket_is_closed_when_its_token_lapses
+            i1_a_logout_closes_sockets_in_other_processes
+            r1_sockets_outlast_a_killed_redis_as_long_as_the_policy_says
+            open_sockets_do_not_keep_a_program_from_stopping
             r1_a_redis_that_is_down_at_the_start_ends_the_program
             r1_a_redis_that_is_slow_at_the_start_does_not_end_the_program
             r3_a_redis_that_refuses_the_password_ends_the_program

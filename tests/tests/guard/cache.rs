@@ -111,7 +111,7 @@ async fn i7_what_is_known_of_a_cached_token_is_what_its_own_check_found() {
         assert_eq!(before.standing(), Standing::Clear);
         assert_eq!(unknown.standing(), Standing::Unknown);
         assert_eq!(after.standing(), Standing::Clear);
-        assert!(foreign.guard.accepts(&before) && !foreign.guard.accepts(&unknown));
+        assert!(foreign.guard.accepts(&after) && !foreign.guard.accepts(&unknown));
         assert_ne!(before.consistency(), after.consistency());
         assert_eq!(after.consistency(), Consistency::Strict);
         assert_eq!(counts(&foreign.guard), (3, 1));

@@ -5,6 +5,7 @@
 mod accepts;
 mod cache;
 mod dimensions;
+mod ended;
 mod issuing;
 mod lifetimes;
 mod outage;

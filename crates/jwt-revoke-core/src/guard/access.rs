@@ -11,7 +11,9 @@ use serde::de::DeserializeOwned;
 use super::Shared;
 use crate::{
     clock::Timestamp,
-    guard::{Consistency, Denied},
+    guard::{Consistency, Denied, Ending, Guard, Outage},
+    revocation::{Cutoffs, Dimension},
+    store::StoreError,
     token::{ClientId, Jti, Registered, Scope, SessionId, Subject},
     verify::Verified,
 };
@@ -25,6 +27,7 @@ pub struct Access {
     token: Arc<Token>,
     standing: Standing,
     consistency: Consistency,
+    outage: Outage,
 }
 
 /// What one token is to one guard, whenever it comes: no proof of anything but its signature.
@@ -43,6 +46,22 @@ impl Token {
             claims: OnceLock::new(),
         }
     }
+
+    /// What the store's answer says of the token. Where it is no answer and nothing that is known all
+    /// the same covers the token, why; where a cutoff covers it, the error is in which dimension.
+    pub(super) fn judged(
+        &self,
+        found: Result<Cutoffs, StoreError>,
+    ) -> Result<Option<StoreError>, Option<Dimension>> {
+        let (known, unknown) = match found {
+            Ok(cutoffs) => (cutoffs, None),
+            Err(error) => (error.known(), Some(error)),
+        };
+        match known.covering(self.verified.born_at()) {
+            Some(index) => Err(self.verified.dimension(index).cloned()),
+            None => Ok(unknown),
+        }
+    }
 }
 
 /// What is known of an admitted token's revocation.
@@ -56,12 +75,26 @@ pub enum Standing {
 }
 
 impl Access {
-    pub(super) fn new(token: Arc<Token>, standing: Standing, consistency: Consistency) -> Self {
+    pub(super) fn new(token: Arc<Token>, standing: Standing, guard: &Guard) -> Self {
         Self {
             token,
             standing,
-            consistency,
+            consistency: guard.consistency,
+            outage: guard.outage,
         }
+    }
+
+    pub(super) fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// The handle that this came from, while any handle of its guard is left.
+    pub(super) fn guard(&self) -> Option<Guard> {
+        Some(Guard {
+            shared: self.token.guard.upgrade()?,
+            consistency: self.consistency,
+            outage: self.outage,
+        })
     }
 
     pub(super) fn is_of(&self, guard: &Arc<Shared>) -> bool {
@@ -118,6 +151,12 @@ impl Access {
         self.consistency
     }
 
+    /// What happens to an open connection of the token while the store does not answer: the policy of the
+    /// handle that admitted it.
+    pub fn outage(&self) -> Outage {
+        self.outage
+    }
+
     /// Refuses unless the token has every scope token of `required`.
     ///
     /// # Errors
@@ -131,6 +170,24 @@ impl Access {
                 required: required.clone(),
             })
         }
+    }
+
+    /// Waits until the token no longer gives access: for connections that stay open, such as WebSockets
+    /// and event streams, which no later request checks.
+    ///
+    /// The policy is that of the handle that admitted the token: its consistency says who is asked, its
+    /// outage policy what happens when nobody answers. See [`Ending`].
+    ///
+    /// ```
+    /// # use futures::{Stream, StreamExt as _};
+    /// # use jwt_revoke_core::Access;
+    /// // Server-sent events that stop when the user logs out.
+    /// fn while_valid<T>(events: impl Stream<Item = T>, access: &Access) -> impl Stream<Item = T> {
+    ///     events.take_until(access.ended())
+    /// }
+    /// ```
+    pub fn ended(&self) -> Ending {
+        Ending::of(self.clone())
     }
 
     /// All claims, read as the application's own type. Parsed once a token: clones of this access, and

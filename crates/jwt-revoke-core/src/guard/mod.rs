@@ -5,6 +5,7 @@ mod builder;
 mod cache;
 mod checked;
 mod denied;
+mod ended;
 mod outage;
 mod policy;
 mod revoke;
@@ -28,6 +29,7 @@ pub use self::{
     cache::CacheStats,
     checked::Checked,
     denied::Denied,
+    ended::{Ended, Ending},
     policy::{Consistency, Outage},
     revoke::RevokeError,
     target::Target,
@@ -136,21 +138,13 @@ impl Guard {
             Err(invalid) => return Checked::Now(Err(Denied::Invalid(invalid))),
         };
         // From here on a token that was verified just now and one that was verified before are one.
-        if self.shared.required.load(Ordering::Acquire)
-            && let Some(found) = self.shared.store.lookup_now(&self.question(&token))
-        {
-            // What a copy knows tells nothing of the store.
-            let mirrored = matches!(self.consistency, Consistency::Mirror { .. });
-            let found = match found {
-                Ok(found) if mirrored => Ok(found),
-                found => self.heard(found),
-            };
+        if let Some(found) = self.found_now(&token) {
             return Checked::Now(self.decide(token, found));
         }
         let guard = self.clone();
         Checked::Later(
             async move {
-                let found = guard.heard(guard.lookup(&token).await);
+                let found = guard.found(&token).await;
                 guard.decide(token, found)
             }
             .boxed(),
@@ -158,11 +152,11 @@ impl Guard {
     }
 
     /// Whether `access` would have come from this handle, so that it need not be checked again: it
-    /// is of the same guard, and was not let through by a more lenient policy.
+    /// is of the same guard and of a handle whose policy is no more lenient.
     pub fn accepts(&self, access: &Access) -> bool {
         access.is_of(&self.shared)
             && access.consistency().implies(self.consistency)
-            && (access.standing() == Standing::Clear || self.outage == Outage::Allow)
+            && (access.outage() == Outage::Deny || self.outage == Outage::Allow)
     }
 
     /// Whether the store is reachable, fit, and has promised to keep entries long enough.
@@ -250,6 +244,24 @@ impl Guard {
         token.verified.lookup().with_consistency(self.consistency)
     }
 
+    /// What covers a token, where this process knows.
+    fn found_now(&self, token: &Token) -> Option<Result<Cutoffs, StoreError>> {
+        if !self.shared.required.load(Ordering::Acquire) {
+            return None;
+        }
+        // What a copy knows tells nothing of the store.
+        let mirrored = matches!(self.consistency, Consistency::Mirror { .. });
+        match self.shared.store.lookup_now(&self.question(token))? {
+            Ok(found) if mirrored => Some(Ok(found)),
+            found => Some(self.heard(found)),
+        }
+    }
+
+    /// What covers a token, as the store says.
+    async fn found(&self, token: &Token) -> Result<Cutoffs, StoreError> {
+        self.heard(self.lookup(token).await)
+    }
+
     async fn lookup(&self, token: &Token) -> Result<Cutoffs, StoreError> {
         let mut query = self.question(token);
         if !self.shared.required.load(Ordering::Acquire) {
@@ -271,28 +283,22 @@ impl Guard {
         token: Arc<Token>,
         found: Result<Cutoffs, StoreError>,
     ) -> Result<Access, Denied> {
-        let verified = &token.verified;
-        let (known, unknown) = match found {
-            Ok(cutoffs) => (cutoffs, None),
-            Err(error) => (error.known(), Some(error)),
-        };
-        if let Some(index) = known.covering(verified.born_at()) {
-            let dimension = verified.dimension(index).cloned();
-            return Err(Denied::Revoked { dimension });
-        }
+        let unknown = token
+            .judged(found)
+            .map_err(|dimension| Denied::Revoked { dimension })?;
         let standing = match (unknown, self.outage) {
             (None, _) => Standing::Clear,
             (Some(error), Outage::Deny) => return Err(Denied::StoreUnavailable(error)),
             (Some(error), Outage::Allow) => {
                 tracing::warn!(
-                    jti = verified.registered().jti.as_ref().map(tracing::field::display),
+                    jti = token.verified.registered().jti.as_ref().map(tracing::field::display),
                     error = %Report(&error),
                     "let through without knowing whether the token was revoked"
                 );
                 Standing::Unknown
             }
         };
-        Ok(Access::new(token, standing, self.consistency))
+        Ok(Access::new(token, standing, self))
     }
 }
 

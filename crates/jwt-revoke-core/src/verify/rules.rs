@@ -126,10 +126,10 @@ impl Rules {
     }
 
     /// Judges anew whatever depends on the time.
-    pub(super) fn still_admit(&self, verified: &Verified) -> bool {
+    pub(super) fn still_admit(&self, verified: &Verified) -> Result<(), VerifyError> {
         let now = self.clock.now();
-        self.check_dates(&verified.registered, now).is_ok()
-            && self.check_birth(verified.born_at, now).is_ok()
+        self.check_dates(&verified.registered, now)?;
+        self.check_birth(verified.born_at, now)
     }
 
     fn check_issuer(&self, iss: Option<&str>) -> Result<(), VerifyError> {

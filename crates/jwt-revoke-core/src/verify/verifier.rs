@@ -273,7 +273,16 @@ impl Verifier {
     /// Whether a token that this very verifier has accepted would be accepted now: its keys are still
     /// the verifier's, and its dates hold.
     pub(crate) fn still_accepts(&self, verified: &Verified) -> bool {
-        verified.generation == self.ring.generation() && self.rules.still_admit(verified)
+        verified.generation == self.ring.generation() && self.rules.still_admit(verified).is_ok()
+    }
+
+    /// The same, of a token whose text is no longer there to be verified anew: it holds while its own
+    /// key is the verifier's, whatever keys came or went meanwhile.
+    pub(crate) fn still_holds(&self, verified: &Verified) -> Result<(), VerifyError> {
+        if verified.generation != self.ring.generation() && !self.ring.current().kept(verified) {
+            return Err(VerifyError::UnknownKey);
+        }
+        self.rules.still_admit(verified)
     }
 
     /// Accepts lapsed tokens too: to end a session, its old tokens are as good as its new ones.
@@ -332,7 +341,7 @@ impl Ring {
         if keys.set.is_same(&fresh.set) {
             return;
         }
-        fresh.generation = keys.generation + 1;
+        fresh.follow(&keys);
         self.generation.store(fresh.generation, Ordering::Release);
         *keys = Arc::new(fresh);
     }
@@ -350,6 +359,8 @@ struct Entry {
     key: VerificationKey,
     /// Of [`Dimension::Key`], under the ring's issuer.
     digest: Digest,
+    /// The generation with which the key came.
+    since: u64,
 }
 
 impl Keys {
@@ -357,12 +368,30 @@ impl Keys {
         let entry = |key: &VerificationKey| Entry {
             key: key.clone(),
             digest: Digest::of(&Dimension::Key, issuer, key.id().as_str().as_bytes()),
+            since: 0,
         };
         Self {
             entries: set.iter().map(entry).collect(),
             set: Arc::new(set),
             generation: 0,
         }
+    }
+
+    /// Makes this the set after `before`.
+    fn follow(&mut self, before: &Self) {
+        self.generation = before.generation + 1;
+        for entry in &mut self.entries {
+            let same = |old: &&Entry| old.key.is_same(&entry.key);
+            let old = before.entries.iter().find(same);
+            entry.since = old.map_or(self.generation, |old| old.since);
+        }
+    }
+
+    /// Whether the key that verified this token was in every set since.
+    fn kept(&self, verified: &Verified) -> bool {
+        let is_its = |entry: &Entry| *entry.key.id() == verified.key;
+        let entry = self.entries.iter().find(|entry| is_its(entry));
+        entry.is_some_and(|entry| entry.since <= verified.generation)
     }
 
     /// The key whose signature the token bears. The header only says which one to try; the

@@ -50,8 +50,6 @@
 //! oauth introspect -u "$API" -d token="$ACCESS"; echo                                  # "active":false
 //! ```
 
-mod app;
-
 use std::{error::Error, process::ExitCode};
 
 use example_shared::{Settings, Users, announce, asked_to_stop, cannot_listen, oauth, sessions};
@@ -66,7 +64,7 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_env()?;
     let sessions = sessions(&settings).await?;
     let oauth = oauth(&sessions, &settings)?;
-    let app = app::app(&sessions, Users::demo()?, oauth);
+    let app = example_axum::app(&sessions, Users::demo()?, oauth);
 
     let listener = TcpListener::bind(settings.addr)
         .await

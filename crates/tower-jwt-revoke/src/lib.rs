@@ -59,9 +59,9 @@
 //!
 //! With [`Grpc`](jwt_revoke_core::wire::Grpc) as its renderer, the layer refuses by gRPC status codes:
 //! `RevocationLayer::new(guard).with_render(Grpc::new())`. It stands in front of single services, as
-//! `layer.layer(GreeterServer::new(..))` in `add_service`, or of all by `Server::builder().layer(..)`;
-//! inside of `tonic-web`'s layer where that one is used. A stream is checked when it is opened. In
-//! handlers of tonic, `AccessExt` (feature `tonic`) has the access of the request.
+//! `layer.layer(GreeterServer::new(..))` in `add_service`, or of all by `Server::builder().layer(..)`.
+//! A stream is checked when it is opened. In handlers of tonic, `AccessExt` (feature `tonic`) has the
+//! access of the request.
 //!
 //! # Features
 //!

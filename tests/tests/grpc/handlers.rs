@@ -13,11 +13,11 @@ use tower_jwt_revoke::{AccessExt as _, RevocationLayer};
 
 use crate::{Probe, behind, client_of, layer, subject, with, with_text};
 
-fn tenant(request: Request<MeRequest>) -> Result<String, Status> {
+fn tenant(request: &Request<MeRequest>) -> Result<String, Status> {
     Ok(request.user::<Tenant>()?.claims.tenant.clone())
 }
 
-fn maybe_user(request: Request<MeRequest>) -> Result<String, Status> {
+fn maybe_user(request: &Request<MeRequest>) -> Result<String, Status> {
     let user = request.maybe_user::<NoClaims>()?;
     Ok(user.map_or("nobody".to_owned(), |user| {
         user.subject().unwrap().to_string()

@@ -33,13 +33,13 @@ type Client = AccountClient<Channel>;
 /// A service whose `Me` answers what a function of the test makes of the request.
 #[derive(Clone)]
 struct Probe {
-    me: fn(Request<MeRequest>) -> Result<String, Status>,
+    me: fn(&Request<MeRequest>) -> Result<String, Status>,
     /// How many calls got here.
     calls: Arc<AtomicUsize>,
 }
 
 impl Probe {
-    fn new(me: fn(Request<MeRequest>) -> Result<String, Status>) -> Self {
+    fn new(me: fn(&Request<MeRequest>) -> Result<String, Status>) -> Self {
         let calls = Arc::default();
         Self { me, calls }
     }
@@ -53,7 +53,7 @@ impl Probe {
 impl Account for Probe {
     async fn me(&self, request: Request<MeRequest>) -> Result<Response<MeReply>, Status> {
         self.calls.fetch_add(1, SeqCst);
-        let sub = (self.me)(request)?;
+        let sub = (self.me)(&request)?;
         Ok(Response::new(MeReply {
             sub,
             ..MeReply::default()
@@ -81,7 +81,7 @@ impl Account for Probe {
 }
 
 /// Answers the subject.
-fn subject(request: Request<MeRequest>) -> Result<String, Status> {
+fn subject(request: &Request<MeRequest>) -> Result<String, Status> {
     let access = request.access()?;
     Ok(access.subject().unwrap().to_string())
 }

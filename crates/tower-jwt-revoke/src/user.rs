@@ -8,11 +8,11 @@ use jwt_revoke_core::{
 /// The user whose token was checked, and the application's claims in it.
 ///
 /// `Option<AuthUser>` is `None` for a request without a token, which only an
-/// [`optional`](crate::RevocationLayer::optional) layer lets through; a bad token never gets here. In a
-/// gRPC handler it is made by `AccessExt::user`.
+/// [`optional`](crate::RevocationLayer::optional) layer lets through; a bad token never gets here.
+/// Handlers of gRPC services get it from `AccessExt::user`.
 ///
-/// It dereferences to the [`User`] in it, and that to the [`Access`]: `user.claims`,
-/// `user.subject()`.
+/// It dereferences to the [`User`] in it, and that to the [`Access`](jwt_revoke_core::Access):
+/// `user.claims`, `user.subject()`.
 ///
 /// # Rejections
 ///

@@ -15,7 +15,7 @@ use jwt_revoke_core::{
         KeyError, KeySet, KeySetError, SignError, SigningKey, VerificationKey, Verified,
         VerifyError,
     },
-    wire::{Json, Refusal, Render},
+    wire::{Grpc, GrpcCode, Json, Refusal, Render},
 };
 use tower_jwt_revoke::{
     AuthRejection, AuthUser, MissingAccess, RequireScopeLayer, RequireScopeService, ResponseBody,
@@ -78,6 +78,8 @@ fn values_may_be_used_from_any_thread() {
     handle::<CacheStats>();
     shared::<SystemClock>();
     shared::<Json>();
+    handle::<Grpc>();
+    handle::<GrpcCode>();
     shared::<Refusal>();
     shared::<Box<dyn Clock>>();
     shared::<Box<dyn Render>>();

@@ -1,4 +1,4 @@
-//! A tower layer that verifies JWTs and refuses revoked ones, with axum extractors.
+//! A tower layer that verifies JWTs and refuses revoked ones, for axum, tonic and other tower stacks.
 //!
 //! [`RevocationLayer`] asks a [`Guard`](jwt_revoke_core::Guard) about the token of each request. One
 //! that is forged, expired or revoked never reaches the service inside; the others bring an
@@ -52,12 +52,21 @@
 //! # Without axum
 //!
 //! Layer, service, future and response body need nothing of axum: with `default-features = false`
-//! they serve any stack of `tower`, `http` and `http-body` 1.0, such as plain hyper and tonic. The
-//! access is in `request.extensions().get::<Access>()`.
+//! they serve any stack of `tower`, `http` and `http-body` 1.0, such as plain hyper. The access is in
+//! `request.extensions().get::<Access>()`.
+//!
+//! # gRPC
+//!
+//! With [`Grpc`](jwt_revoke_core::wire::Grpc) as its renderer, the layer refuses by gRPC status codes:
+//! `RevocationLayer::new(guard).with_render(Grpc::new())`. It stands in front of single services, as
+//! `layer.layer(GreeterServer::new(..))` in `add_service`, or of all by `Server::builder().layer(..)`.
+//! A stream is checked when it is opened. In handlers of tonic, `AccessExt` (feature `tonic`) has the
+//! access of the request.
 //!
 //! # Features
 //!
 //! - `axum` (default): extractors, by `axum-core`.
+//! - `tonic`: `AccessExt` for handlers of tonic services, `NamedService` for layered ones.
 //! - `routes`: companion routes to mount in a router, by `axum`: refresh, logout, log out
 //!   everywhere, list of sessions.
 
@@ -67,23 +76,31 @@
 #[cfg(feature = "axum")]
 mod extract;
 mod future;
+#[cfg(feature = "tonic")]
+mod grpc;
 mod layer;
 mod response;
 #[cfg(feature = "routes")]
 mod routes;
 mod scope;
 mod service;
+#[cfg(any(feature = "axum", feature = "tonic"))]
+mod user;
 
-#[cfg(feature = "axum")]
+#[cfg(any(feature = "axum", feature = "tonic"))]
 pub use jwt_revoke_core::guard::NoClaims;
 pub use jwt_revoke_core::wire::MissingAccess;
 
 #[cfg(feature = "axum")]
-pub use self::extract::{AuthRejection, AuthUser, Token};
+pub use self::extract::Token;
+#[cfg(feature = "tonic")]
+pub use self::grpc::AccessExt;
 #[cfg(feature = "routes")]
 pub use self::routes::{
     Routes, logout_route, logout_route_behind, oauth_routes, routes, well_known,
 };
+#[cfg(any(feature = "axum", feature = "tonic"))]
+pub use self::user::{AuthRejection, AuthUser};
 pub use self::{
     future::ResponseFuture,
     layer::RevocationLayer,

@@ -31,11 +31,8 @@ impl App {
     }
 }
 
-pub(crate) fn app(
-    sessions: &Sessions,
-    users: Users,
-    (oauth, metadata): (OAuth, Metadata),
-) -> Router {
+/// All routes: login, a protected one, refresh, logout and sessions, those of OAuth.
+pub fn app(sessions: &Sessions, users: Users, (oauth, metadata): (OAuth, Metadata)) -> Router {
     let routes = Routes::new(sessions);
     let companion = routes.clone().into_router().merge(oauth_routes(oauth));
     let protected = Router::new()

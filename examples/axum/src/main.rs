@@ -58,9 +58,6 @@
 //! status "$PHONE" /auth/logout POST             # in another terminal: closed, with code 1008
 //! ```
 
-mod app;
-mod socket;
-
 use std::{error::Error, process::ExitCode};
 
 use example_shared::{Settings, Users, announce, asked_to_stop, cannot_listen, oauth, sessions};
@@ -75,7 +72,7 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_env()?;
     let sessions = sessions(&settings).await?;
     let oauth = oauth(&sessions, &settings)?;
-    let app = app::app(&sessions, Users::demo()?, oauth);
+    let app = example_axum::app(&sessions, Users::demo()?, oauth);
 
     let listener = TcpListener::bind(settings.addr)
         .await

@@ -23,7 +23,7 @@ pub use self::{
     fleet::*,
     oauth::*,
     outage::*,
-    process::{Failed, Program, Service},
+    process::{ALICE, BOB, Failed, Program, Service},
     shutdown::*,
     sockets::*,
     start::*,

@@ -334,10 +334,10 @@ pub(super) async fn again<F: Future<Output = RawResponse>>(ask: impl Fn() -> F) 
 }
 
 /// A user of the programs, and the password.
-pub(super) const ALICE: (&str, &str) = ("alice", "wonderland");
+pub const ALICE: (&str, &str) = ("alice", "wonderland");
 
 /// Another one.
-pub(super) const BOB: (&str, &str) = ("bob", "we-can-fix-it");
+pub const BOB: (&str, &str) = ("bob", "we-can-fix-it");
 
 fn read(log: &Path) -> String {
     String::from_utf8_lossy(&fs::read(log).unwrap()).into_owned()

@@ -9,6 +9,7 @@ mod caller;
 mod challenge;
 mod companion;
 mod gate;
+mod grpc;
 pub mod oauth;
 mod offered;
 mod refusal;
@@ -21,6 +22,7 @@ pub use self::{
     challenge::Challenge,
     companion::{Asked, Companion, CookiePathError, Cookies, Route, SameSite},
     gate::Gate,
+    grpc::{Grpc, GrpcCode},
     offered::Offered,
     refusal::{Json, Refusal, Render},
     rejection::{MissingAccess, Rejection},

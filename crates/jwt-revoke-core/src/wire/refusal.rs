@@ -66,7 +66,7 @@ impl Refusal {
 
 /// Turns a denial into the response that the client sees.
 ///
-/// The default is [`Json`]. An implementation of your own starts from [`Denied::status`] and
+/// The default is [`Json`]; [`Grpc`](crate::wire::Grpc) is for gRPC services. An implementation of your own starts from [`Denied::status`] and
 /// [`Denied::code`]; it should not tell a client which check failed, since that tells an attacker
 /// how far a forgery got.
 pub trait Render: Send + Sync + 'static {

@@ -10,7 +10,6 @@
 --   digest of the session's entry, client, subject, the device's label or nothing
 -- Identifiers are packed by the caller: they are equal if the bytes are.
 
-local PAIR = '>ddddI4c0I4c0'
 local RECORD = '>xBdddddddddddddI4c0I4c0I4c0I4c0I4c0I4c0I4c0I4c0'
 local MARK = 34 -- the bytes before the instant at which privileges changed
 
@@ -22,6 +21,12 @@ local function parse(raw)
     error(NOT_OURS)
   end
   return struct.unpack(RECORD, raw)
+end
+
+-- A pair as it stands in a record, and as it is answered.
+local function pair_of(generation, issued_at, refresh_end, access_end, refresh, access)
+  return struct.pack('>ddddI4c0I4c0', generation, issued_at, refresh_end, access_end, #refresh, refresh,
+    #access, access)
 end
 
 -- What most scripts must know of a record, or nil without one.

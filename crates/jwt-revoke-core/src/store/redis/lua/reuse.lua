@@ -26,7 +26,8 @@ local spent_at = ({ first, second, third, fourth })[age] or 0
 if now - spent_at < grace then
   -- 7. The previous one, a moment ago. After a privilege change a retry must bring forth no token.
   if age == 1 and privileges_changed_at < spent_at then
-    return again('retried')
+    return { 'ok', now, 'retried',
+      pair_of(generation, issued_at, refresh_end, access_end, live, live_access) }
   end
   -- 8. A slow tab, not a thief.
   return { 'ok', now, 'superseded' }

@@ -64,50 +64,45 @@ if now >= math.min(idle_deadline, absolute_deadline) then
   return { 'ok', now, 'expired' }
 end
 
--- The pair that is live, as it was handed out.
-local function again(outcome)
-  return { 'ok', now, outcome, struct.pack(PAIR, generation, issued_at, refresh_end, access_end,
-    #live, live, #live_access, live_access) }
-end
-
 -- 5. Our own retry of a command whose answer was lost.
 if last_attempt == attempt then
-  return again(recovered == 1 and 'recovered' or 'rotated')
+  return { 'ok', now, recovered == 1 and 'recovered' or 'rotated',
+    pair_of(generation, issued_at, refresh_end, access_end, live, live_access) }
 end
 
--- Makes the successor of the presented token the live pair, and spends that.
-local function succeed(outcome, first, second, third)
+-- From here on without closures: each value that one holds costs the server a piece of memory.
+local age = generation - presented
+local outcome, spent_1, spent_2, spent_3
+
+-- 6. The current one.
+if age == 0 and live == jti then
+  outcome, spent_1, spent_2, spent_3 = 'rotated', first, second, third
+-- 10. Later than the record knows: the store lost writes. Nobody knows when the generations between
+-- were spent, so as of now: an honest retry of one is not a theft.
+elseif age == -1 then
+  outcome, spent_1, spent_2, spent_3 = 'recovered', now, first, second
+elseif age == -2 then
+  outcome, spent_1, spent_2, spent_3 = 'recovered', now, now, first
+elseif age < 0 then
+  outcome, spent_1, spent_2, spent_3 = 'recovered', now, now, now
+end
+
+-- The successor of the presented token becomes the live pair, and that is spent.
+if outcome then
   local idle = math.min(now + idle_lifetime, absolute_deadline)
   -- Access ends with the session, whatever its own lifetime.
   local access = math.min(now + access_lifetime, absolute_deadline)
   -- The dates of tokens are whole seconds.
-  local pair = struct.pack(PAIR, presented + 1, now - now % 1000, idle - idle % 1000,
-    access - access % 1000, #next_refresh, next_refresh, #next_access, next_access)
+  local pair = pair_of(presented + 1, now - now % 1000, idle - idle % 1000, access - access % 1000,
+    next_refresh, next_access)
   if ARGV[10] == 'rotate' then
     local life = life_until(idle, shard.now)
     local unchanged = #entry + #client + #subject + #device + 16
     redis.call('SET', KEYS[7], struct.pack('>c1Bdddddddddc0I4c0I4c0c0', 'S',
       outcome == 'recovered' and 1 or 0, opened_at, now, idle, absolute_deadline,
-      privileges_changed_at, now, first, second, third, pair, #jti, jti, #attempt, attempt,
+      privileges_changed_at, now, spent_1, spent_2, spent_3, pair, #jti, jti, #attempt, attempt,
       string.sub(raw, -unchanged)), 'PX', whole(life))
     keep_index(life, string.sub(KEYS[7], #ARGV[7] + 1), opened_at)
   end
   return { 'ok', now, outcome, pair }
-end
-
-local age = generation - presented
-
--- 6. The current one.
-if age == 0 and live == jti then
-  return succeed('rotated', first, second, third)
-end
-
--- 10. Later than the record knows: the store lost writes. Nobody knows when the generations between
--- were spent, so as of now: an honest retry of one is not a theft.
-if age == -1 then
-  return succeed('recovered', now, first, second)
-elseif age == -2 then
-  return succeed('recovered', now, now, first)
-elseif age < 0 then
-  return succeed('recovered', now, now, now)
 end

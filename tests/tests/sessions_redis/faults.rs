@@ -242,7 +242,7 @@ async fn r2_a_user_who_may_not_write_gets_an_error_and_no_successor() {
     server.cli(&["ACL", "SETUSER", "app", "on", ">hunter2", "~*", "+@all"]);
     let url = server.url().replace("://", "://app:hunter2@");
     let store = connect(&url).await;
-    server.cli(&["ACL", "SETUSER", "app", "-hset"]);
+    server.cli(&["ACL", "SETUSER", "app", "-set"]);
     let error = user.try_refresh(&store, &token).await.unwrap_err();
     let no_permission = matches!(
         error,
@@ -252,11 +252,27 @@ async fn r2_a_user_who_may_not_write_gets_an_error_and_no_successor() {
         }
     );
     assert!(no_permission, "{error}");
-    server.cli(&["ACL", "SETUSER", "app", "+hset"]);
+    server.cli(&["ACL", "SETUSER", "app", "+set"]);
     user.next(&store, &token).await;
 }
 
 // R3, R4: what is there cannot be read, or is not there.
+
+const HALVE: &str = "local raw = redis.call('GET', KEYS[1]) \
+     return redis.call('SET', KEYS[1], string.sub(raw, 1, #raw / 2))";
+
+#[tokio::test]
+async fn r2_a_record_that_is_none_of_ours_keeps_nobody_from_revoking_its_session() {
+    let server = RedisServer::start();
+    let store = connect(&server.url()).await;
+    let user = User::strict("alice");
+    let token = user.login(&store).await;
+    let key = server.cli(&["KEYS", "*:session:*"]);
+    server.cli(&["SET", &key, "what"]);
+    let revocation = user.session_revocation(&token.session);
+    store.revoke(&[revocation]).await.unwrap();
+    assert_eq!(user.refresh(&store, &token).await, Outcome::Ended);
+}
 
 #[tokio::test]
 async fn r3_what_is_no_record_or_entry_of_ours_is_an_error_and_not_theft() {
@@ -265,12 +281,21 @@ async fn r3_what_is_no_record_or_entry_of_ours_is_an_error_and_not_theft() {
     let user = User::strict("alice");
     let token = user.login(&store).await;
     let key = server.cli(&["KEYS", "*:session:*"]);
-    for field in ["t", "g", "s", "p"] {
-        let held = server.cli(&["HGET", &key, field]);
-        server.cli(&["HSET", &key, field, "what"]);
+    server.cli(&["COPY", &key, "kept"]);
+    let damages: [&[&str]; 6] = [
+        &["SET", &key, "what"],
+        &["SET", &key, ""],
+        &["APPEND", &key, "x"],
+        // The kind, the second half, and the length of the first text.
+        &["SETRANGE", &key, "0", "X"],
+        &["EVAL", HALVE, "1", &key],
+        &["SETRANGE", &key, "106", "~"],
+    ];
+    for damage in damages {
+        server.cli(damage);
         let error = user.try_refresh(&store, &token).await;
-        assert!(error.is_err(), "{field}: {error:?}");
-        server.cli(&["HSET", &key, field, &held]);
+        assert!(error.is_err(), "{damage:?}: {error:?}");
+        server.cli(&["COPY", "kept", &key, "REPLACE"]);
     }
     let prefix = key.split(":session:").next().unwrap();
     let deny = format!("{prefix}:deny:{}", entry(&token.session));
@@ -353,12 +378,7 @@ async fn r12_a_clock_that_steps_back_does_not_date_a_rotation_before_the_one_it_
     let token = user.next(&store, &token).await;
     // As a server would have left it whose clock was an hour ahead.
     let key = server.cli(&["KEYS", "*:session:*"]);
-    let lives = server.cli(&["HGET", &key, "t"]);
-    let mut lives: Vec<u64> = lives.split(' ').map(|n| n.parse().unwrap()).collect();
-    lives[1] += 3_600_000;
-    let ahead = lives[1];
-    let lives: Vec<_> = lives.iter().map(ToString::to_string).collect();
-    server.cli(&["HSET", &key, "t", &lives.join(" ")]);
+    let ahead: u64 = server.cli(&["EVAL", AHEAD, "1", &key]).parse().unwrap();
     user.mark(&store).await;
     let record = user.list(&store).await.remove(0).1;
     assert_eq!(record.privileges_changed_at.as_millis(), ahead);
@@ -372,3 +392,8 @@ async fn r12_a_clock_that_steps_back_does_not_date_a_rotation_before_the_one_it_
     assert_eq!(record.last_used_at.as_millis(), ahead);
     assert_eq!(record.spent_at[0].as_millis(), ahead);
 }
+
+/// Moves the last use of a session by an hour, and answers with it.
+const AHEAD: &str = "local at = struct.unpack('>d', redis.call('GET', KEYS[1]), 11) + 3600000 \
+     redis.call('SETRANGE', KEYS[1], 10, struct.pack('>d', at)) \
+     return at";

@@ -241,9 +241,13 @@ async fn s12_another_clients_token_is_refused_and_ends_nothing() {
     let first = user.login(&store).await;
     // The record says another client than the token.
     let key = server.cli(&["KEYS", "*:session:*"]);
-    server.cli(&["HSET", &key, "c", "mallory"]);
+    let rename = "local raw = redis.call('GET', KEYS[1]) \
+         local from, to = string.find(raw, ARGV[1], 1, true) \
+         return redis.call('SETRANGE', KEYS[1], from - 1, ARGV[2])";
+    let other = "x".repeat(CLIENT.len());
+    server.cli(&["EVAL", rename, "1", &key, CLIENT, &other]);
     assert_eq!(user.refresh(&store, &first).await, Outcome::Refused);
-    server.cli(&["HSET", &key, "c", CLIENT]);
+    server.cli(&["EVAL", rename, "1", &key, &other, CLIENT]);
     user.next(&store, &first).await;
 }
 

@@ -46,6 +46,7 @@ pub(super) static STATE: Script = Script::new(concat!(
 pub(super) static REVOKE: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/raise.lua"),
+    include_str!("lua/record.lua"),
     include_str!("lua/revoke.lua")
 ));
 
@@ -73,6 +74,7 @@ pub(super) static OPEN: Script = Script::new(concat!(
 pub(super) static ROTATE: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
+    include_str!("lua/record.lua"),
     include_str!("lua/rotate.lua"),
     include_str!("lua/raise.lua"),
     include_str!("lua/ending.lua"),

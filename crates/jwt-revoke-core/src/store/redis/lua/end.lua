@@ -7,12 +7,12 @@
 --   returns   {"ok", now, {sids ended}, {digest, cutoff, life of entries written}}
 --             | {"lost"} | {"healing"} | {"layout", the layout found}
 
-local shard, answer = open_whole()
+local shard, held = open_whole()
 if not shard then
-  return answer
+  return held
 end
 local ended, written = {}, {}
-local record = read(KEYS[7])
+local record = known(held[3])
 if record and record.subject == ARGV[12] and record.entry == ARGV[11] then
   prepare(shard, ARGV[2], ARGV[3])
   end_session(shard, written, ARGV[10], ARGV[11], ARGV[13])

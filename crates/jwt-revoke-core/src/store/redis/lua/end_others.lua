@@ -5,12 +5,12 @@
 --   returns   {"ok", now, {sids ended, the oldest first}, {digest, cutoff, life of entries written}}
 --             | {"lost"} | {"healing"} | {"layout", the layout found}
 
-local shard, answer = open_whole()
+local shard, held = open_whole()
 if not shard then
-  return answer
+  return held
 end
 local others = {}
-local cutoff = cutoff_of(redis.call('GET', KEYS[7]))
+local cutoff = cutoff_of(held[3])
 for _, sid in ipairs(redis.call('ZRANGEBYSCORE', INDEX, '(' .. whole(math.min(cutoff, 2 ^ 53)), '+inf')) do
   local record = read(ARGV[7] .. sid)
   if record and sid ~= ARGV[10] and not is_expired(record, shard.now) then

@@ -1,7 +1,7 @@
 -- list.lua: a page of the sessions of a user that have not expired, the oldest first.
 --   ARGV[10]  from which opening on
 --   ARGV[11]  how many members of the index to look at
---   returns   {"ok", now, "more" | "end", opening of the last member, {sid and record, as in session.lua}..}
+--   returns   {"ok", now, "more" | "end", opening of the last member, {sid, record}..}
 --             | {"lost"} | {"healing"} | {"layout", the layout found}
 
 local shard, answer = open_whole()

@@ -12,7 +12,9 @@ for _, sid in ipairs(redis.call('ZRANGE', INDEX, 0, -1)) do
 end
 for key, record in pairs(records) do
   -- A clock that stepped back must not date the change before a spend.
-  local changed_at = math.max(shard.now, record.last_used_at, string.match(record.privileges, '^%d+'))
-  redis.call('HSET', key, 'p', whole(changed_at) .. string.sub(record.privileges, -2))
+  local changed_at = math.max(shard.now, record.last_used_at, record.privileges_changed_at)
+  local marked = string.sub(record.raw, 1, MARK) .. struct.pack('>d', changed_at)
+    .. string.sub(record.raw, MARK + 9)
+  redis.call('SET', key, marked, 'KEEPTTL')
 end
 return { 'ok', shard.now }

@@ -9,8 +9,7 @@
 --   ARGV[14]   "evict" | "refuse", when the user has as many
 --   ARGV[15]   how far behind now it may be opened, ms
 --   ARGV[16]   attempt, packed, or ""      ARGV[17]  idle deadline
---   ARGV[18]   the device's label, or ""
---   ARGV[19..] the other fields of the record, each with its value
+--   ARGV[18]   the record
 --   returns    {"ok", now, "opened", {sids ended}, {digest, cutoff, life of entries written}}
 --              | {"ok", now, "stale" | "full"} | {"ok", now, "revoked", index, from 0}
 --              | {"ok", now, "open_at", an instant}
@@ -27,13 +26,12 @@ end
 local now, sid, opened_at = shard.now, ARGV[10], tonumber(ARGV[11])
 
 -- What was checked before a cutoff may hold no more, and no session is born dead.
-local entries = { unpack(held, 3) }
 local highest = 0
-for i = 3, #entries do
-  if entries[i] == '*' then
-    return { 'ok', now, 'revoked', i - 3 }
+for i = 6, #held do
+  if held[i] == '*' then
+    return { 'ok', now, 'revoked', i - 6 }
   end
-  highest = math.max(highest, cutoff_of(entries[i]))
+  highest = math.max(highest, cutoff_of(held[i]))
 end
 if highest > 0 and highest >= tonumber(ARGV[12]) then
   return { 'ok', now, 'stale' }
@@ -46,20 +44,20 @@ if covered or opened_at > latest or opened_at < now - tonumber(ARGV[15]) then
 end
 
 -- It was opened and has ended since.
-if entries[1] then
+if held[4] then
   return { 'ok', now, 'stale' }
 end
 
 -- Our own retry of a command whose answer was lost; another's session is never written over.
-local record = read(KEYS[7])
-if record and record.attempt and record.attempt == ARGV[16] then
+local record = known(held[3])
+if record and record.attempt ~= '' and record.attempt == ARGV[16] then
   return { 'ok', now, 'opened', {}, {} }
 elseif record then
   return { 'ok', now, 'open_at', whole(earliest) }
 end
 
 -- How many sessions the user has: those that no cutoff covers, with a record that has not expired.
-local cutoff = whole(math.min(cutoff_of(entries[2]), 2 ^ 53))
+local cutoff = whole(math.min(cutoff_of(held[5]), 2 ^ 53))
 local count = redis.call('ZCOUNT', INDEX, '(' .. cutoff, '+inf')
 local limit, evicted, live, gone = tonumber(ARGV[13]), 0, {}, {}
 local function look(member)
@@ -96,15 +94,10 @@ if evicted > 0 then
 end
 
 -- First the write that `maxmemory` can refuse.
-redis.call('HSET', KEYS[7], unpack(ARGV, 19))
-if ARGV[18] ~= '' then
-  redis.call('HSET', KEYS[7], 'd', string.sub(ARGV[18], 1, 64))
-  if #ARGV[18] > 64 then
-    redis.call('HSET', KEYS[7], 'f', string.sub(ARGV[18], 65))
-  end
-end
+local life = life_until(ARGV[17], now)
+redis.call('SET', KEYS[7], ARGV[18], 'PX', whole(life))
 redis.call('ZADD', INDEX, whole(opened_at), sid)
-keep(KEYS[7], ARGV[17], now, sid, ARGV[11])
+keep_index(life, sid, opened_at)
 redis.call('HSET', META, 'opened', whole(math.max(now, opened_at)))
 -- What has expired leaves the index; its record tells why for a while.
 for _, member in ipairs(gone) do

@@ -6,34 +6,35 @@ local function kill(outcome, cause, user)
   if ARGV[10] == 'rotate' then
     prepare(shard, ARGV[2], ARGV[3])
     now = math.max(now, shard.now)
-    end_session(shard, written, sid, ARGV[12], cause)
+    end_session(shard, written, string.sub(KEYS[7], #ARGV[7] + 1), entry, cause)
     if user then
       -- Tokens may be born until the cutoff, so the entry lives from there.
       local life = shard.session + now - shard.now
-      revoke(shard, written, KEYS[9], ARGV[13], now, life, 'subject', ARGV[25], cause)
+      revoke(shard, written, KEYS[9], string.sub(KEYS[9], #ARGV[8] + 1), now, life, 'subject', ARGV[14], cause)
     end
   end
-  return { 'ok', now, outcome, {}, written }
+  return { 'ok', now, outcome, '', written }
 end
 
 -- 9. The current or the previous generation, and another `jti`: the line split in a failover.
-if age == 0 or (age == 1 and redis.call('HGET', KEYS[7], 'v') ~= ARGV[16]) then
+if age == 0 or (age == 1 and previous ~= jti) then
   return kill('forked', 'fork', false)
 end
 
 -- What the record no longer remembers was spent as long ago as can be.
-local since = ago[age] or now
-if since < tonumber(ARGV[22]) then
+local spent_at = ({ first, second, third, fourth })[age] or 0
+if now - spent_at < grace then
   -- 7. The previous one, a moment ago. After a privilege change a retry must bring forth no token.
-  if age == 1 and tonumber(privileges_changed_at) < now - since then
-    return again('retried')
+  if age == 1 and privileges_changed_at < spent_at then
+    return { 'ok', now, 'retried',
+      pair_of(generation, issued_at, refresh_end, access_end, live, live_access) }
   end
   -- 8. A slow tab, not a thief.
-  return quiet('superseded')
+  return { 'ok', now, 'superseded' }
 end
 
 -- 11. A spent token came back (RFC 9700 §4.14.2).
-if ARGV[23] == 'refuse' then
-  return quiet('reused')
+if ARGV[13] == 'refuse' then
+  return { 'ok', now, 'reused' }
 end
-return kill('reused', 'reuse', ARGV[23] == 'user')
+return kill('reused', 'reuse', ARGV[13] == 'user')

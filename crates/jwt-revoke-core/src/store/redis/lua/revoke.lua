@@ -52,7 +52,9 @@ for i, entry in ipairs(entries) do
   if record > 0 then
     record = KEYS[FIRST + count + record]
     -- A session of the same name at another issuer is another session.
-    if redis.call('HGET', record, 'e') == ARGV[at + 1] then
+    -- What is no record must not keep the other entries from being written.
+    local ours, found = pcall(read, record)
+    if ours and found and found.entry == ARGV[at + 1] then
       redis.call('DEL', record)
     end
   end

@@ -5,16 +5,14 @@
 --   KEYS[9]    the user's entry
 --   KEYS[10..] the other entries that can cover the token
 --   ARGV[10]   "rotate", or "look" to write nothing
---   ARGV[11]   sid              ARGV[12]  digest of KEYS[8]    ARGV[13]  digest of KEYS[9]
---   ARGV[14]   when the session was opened
---   presented  ARGV[15]  generation     ARGV[16]  jti, packed     ARGV[17]  client
---   ARGV[18]   attempt, packed
---   proposal   ARGV[19]  refresh jti    ARGV[20]  access jti, both packed
---              ARGV[21]  access lifetime, ms
---   policy     ARGV[22]  grace, ms      ARGV[23]  "user" | "session" | "refuse"
---              ARGV[24]  idle lifetime, ms
---   ARGV[25]   sub, for the audit stream
---   returns    {"ok", now, outcome, {g, r, a} of the pair or {}, {digest, cutoff, life of entries written}}
+--   ARGV[11]   packed as in a record: when the session was opened; the presented generation;
+--              access lifetime, grace, idle lifetime, ms; presented jti; attempt; the proposed
+--              refresh jti and access jti
+--   ARGV[12]   the presented client
+--   ARGV[13]   "user" | "session" | "refuse"
+--   ARGV[14]   sub, for the audit stream
+--   returns    {"ok", now, outcome} | {"ok", now, outcome, the live pair as a record has it}
+--              | {"ok", now, outcome, "", {digest, cutoff, life of entries written}}
 --              | {"lost"} | {"healing"} | {"layout", the layout found}
 --
 -- A token that is not the live one is decided in reuse.lua, which stands at the end: what rotates does
@@ -28,33 +26,34 @@ local shard, held = open_whole()
 if not shard then
   return held
 end
-local sid, attempt = ARGV[11], ARGV[18]
 local now = shard.now
-
-local FOUR = DIGITS .. ' ' .. DIGITS .. ' ' .. DIGITS .. ' ' .. DIGITS
-
-local function quiet(outcome, g, r, a)
-  return { 'ok', now, outcome, { g, r, a }, {} }
-end
+local born_at, presented, access_lifetime, grace, idle_lifetime, jti, attempt, next_refresh, next_access =
+  struct.unpack('>dddddI4c0I4c0I4c0I4c0', ARGV[11])
 
 -- 2. Covered by an entry: nothing more happens.
-for i = 3, #held do
-  if held[i] and cutoff_of(held[i]) >= tonumber(ARGV[14]) then
-    return quiet('ended')
+for i = 4, #held do
+  if held[i] and cutoff_of(held[i]) >= born_at then
+    return { 'ok', now, 'ended' }
   end
 end
 
 -- 3. No record. Another issuer's session of the same name is none.
-local t, g, s, p, live, last_attempt, client, entry = unpack(
-  redis.call('HMGET', KEYS[7], 't', 'g', 's', 'p', 'r', 'm', 'c', 'e'))
-if not t or entry ~= ARGV[12] then
-  return quiet('unknown')
+local raw = held[3]
+if not raw then
+  return { 'ok', now, 'unknown' }
 end
-local opened_at, last_used_at, idle_deadline, absolute_deadline = four(t)
+local recovered, opened_at, last_used_at, idle_deadline, absolute_deadline, privileges_changed_at,
+  first, second, third, fourth, generation, issued_at, refresh_end, access_end, live, live_access,
+  previous, last_attempt, entry, client, subject, device, past = parse(raw)
+if past ~= #raw + 1 then
+  error(NOT_OURS)
+elseif entry ~= string.sub(KEYS[8], -#entry) then
+  return { 'ok', now, 'unknown' }
+end
 
 -- 1. Another client's token.
-if client ~= ARGV[17] then
-  return quiet('refused')
+if client ~= ARGV[12] then
+  return { 'ok', now, 'refused' }
 end
 
 -- Clocks that step back must not make a spend younger than it is.
@@ -62,63 +61,48 @@ now = math.max(now, last_used_at)
 
 -- 4. The idle or the absolute deadline has passed.
 if now >= math.min(idle_deadline, absolute_deadline) then
-  return quiet('expired')
-end
-
--- The pair that is live, as it was handed out.
-local function again(outcome)
-  return quiet(outcome, g, live, redis.call('HGET', KEYS[7], 'a'))
-end
-
--- The rest of the record, or it is none of ours.
-local ago = { four(s) }
-local generation = string.match(g or '', '^(%d+) %d+ %d+ %d+$')
-local privileges_changed_at, recovered = string.match(p or '', '^(%d+) ([01])$')
-if not generation or not recovered then
-  error('a record is none of ours')
+  return { 'ok', now, 'expired' }
 end
 
 -- 5. Our own retry of a command whose answer was lost.
 if last_attempt == attempt then
-  return again(recovered == '1' and 'recovered' or 'rotated')
+  return { 'ok', now, recovered == 1 and 'recovered' or 'rotated',
+    pair_of(generation, issued_at, refresh_end, access_end, live, live_access) }
 end
 
--- Makes the successor of the presented token the live pair, and spends that. The latest spends were so
--- long before `now`.
-local function succeed(outcome, first, second, third)
-  local idle = math.min(now + ARGV[24], absolute_deadline)
-  -- Access ends with the session, whatever its own lifetime.
-  local access = math.min(now + ARGV[21], absolute_deadline)
-  -- The dates of tokens are whole seconds.
-  local pair = string.format(FOUR, ARGV[15] + 1, now - now % 1000, idle - idle % 1000,
-    access - access % 1000)
-  if ARGV[10] == 'rotate' then
-    redis.call('HSET', KEYS[7],
-      't', string.format(FOUR, opened_at, now, idle, absolute_deadline),
-      'g', pair, 's', string.format(FOUR, 0, first, second, third),
-      'p', privileges_changed_at .. (outcome == 'recovered' and ' 1' or ' 0'),
-      'r', ARGV[19], 'a', ARGV[20], 'v', ARGV[16], 'm', attempt)
-    keep(KEYS[7], idle, shard.now, sid, opened_at)
-  end
-  return quiet(outcome, pair, ARGV[19], ARGV[20])
-end
-
--- How long ago the latest four spends were.
-for i = 1, 4 do
-  ago[i] = now - last_used_at + ago[i]
-end
-local age = generation - ARGV[15]
+-- From here on without closures: each value that one holds costs the server a piece of memory.
+local age = generation - presented
+local outcome, spent_1, spent_2, spent_3
 
 -- 6. The current one.
-if age == 0 and live == ARGV[16] then
-  return succeed('rotated', ago[1], ago[2], ago[3])
-end
-
+if age == 0 and live == jti then
+  outcome, spent_1, spent_2, spent_3 = 'rotated', first, second, third
 -- 10. Later than the record knows: the store lost writes. Nobody knows when the generations between
 -- were spent, so as of now: an honest retry of one is not a theft.
-if age < 0 then
-  for i = 4, 1, -1 do
-    ago[i] = i <= -age and 0 or ago[i + age]
+elseif age == -1 then
+  outcome, spent_1, spent_2, spent_3 = 'recovered', now, first, second
+elseif age == -2 then
+  outcome, spent_1, spent_2, spent_3 = 'recovered', now, now, first
+elseif age < 0 then
+  outcome, spent_1, spent_2, spent_3 = 'recovered', now, now, now
+end
+
+-- The successor of the presented token becomes the live pair, and that is spent.
+if outcome then
+  local idle = math.min(now + idle_lifetime, absolute_deadline)
+  -- Access ends with the session, whatever its own lifetime.
+  local access = math.min(now + access_lifetime, absolute_deadline)
+  -- The dates of tokens are whole seconds.
+  local pair = pair_of(presented + 1, now - now % 1000, idle - idle % 1000, access - access % 1000,
+    next_refresh, next_access)
+  if ARGV[10] == 'rotate' then
+    local life = life_until(idle, shard.now)
+    local unchanged = #entry + #client + #subject + #device + 16
+    redis.call('SET', KEYS[7], struct.pack('>c1Bdddddddddc0I4c0I4c0c0', 'S',
+      outcome == 'recovered' and 1 or 0, opened_at, now, idle, absolute_deadline,
+      privileges_changed_at, now, spent_1, spent_2, spent_3, pair, #jti, jti, #attempt, attempt,
+      string.sub(raw, -unchanged)), 'PX', whole(life))
+    keep_index(life, string.sub(KEYS[7], #ARGV[7] + 1), opened_at)
   end
-  return succeed('recovered', ago[1], ago[2], ago[3])
+  return { 'ok', now, outcome, pair }
 end

@@ -60,10 +60,10 @@ impl Page {
             let Reply::List(pair) = session else {
                 return None;
             };
-            let [session, Reply::List(fields)] = pair.as_slice() else {
+            let [session, Reply::Text(bytes)] = pair.as_slice() else {
                 return None;
             };
-            Some((session.text()?.into(), record::read(fields)?))
+            Some((session.text()?.into(), record::read(bytes)?))
         };
         Some(Self {
             is_full: word.text()? == "more",

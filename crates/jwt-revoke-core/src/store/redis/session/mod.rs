@@ -3,6 +3,7 @@
 mod end;
 mod list;
 mod open;
+mod packed;
 pub(super) mod record;
 mod rotate;
 

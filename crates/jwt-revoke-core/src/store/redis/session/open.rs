@@ -51,12 +51,12 @@ impl Inner {
             WhenFull::Refuse => "refuse",
         });
         step.number(millis(defaults::MAX_OPENING_AGE));
-        step.word(record.attempt.map(attempt_bytes).unwrap_or_default());
-        step.number(exact(record.idle_deadline));
-        step.word(record.device.as_deref().unwrap_or_default());
-        for word in record::write(record) {
-            step.word(word);
+        match record.attempt.map(attempt_bytes) {
+            Some(attempt) => step.word(attempt),
+            None => step.word(""),
         }
+        step.number(exact(record.idle_deadline));
+        step.word(record::write(record));
         let answer = self.take(step, &OPEN).await?;
         self.read_opened(shard, &answer)
             .ok_or_else(|| self.odd(&answer))

@@ -1,128 +1,118 @@
-//! A session's record as `lua/session.lua` has it: a few short fields, which the server packs.
+//! A session's record as `lua/record.lua` has it: one string.
 
 use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
     revocation::Digest,
-    session::{AttemptId, Identity, Record, SPENDS},
-    store::redis::client::Reply,
+    session::{AttemptId, Identity, Record},
+    store::redis::session::packed::{MOST, Packing, Unpacking},
 };
 
-/// The fields of a new record, each before its value, without the device's label.
-pub(super) fn write(record: &Record) -> Vec<Vec<u8>> {
+/// A new record as the server keeps it.
+pub(super) fn write(record: &Record) -> Packing {
     let current = &record.current;
-    let lives = [
+    let mut packing = Packing::new();
+    packing.byte(KIND).byte(record.recovered.into());
+    for instant in [
         record.opened_at,
         record.last_used_at,
         record.idle_deadline,
         record.absolute_deadline,
-    ];
-    let issued = [
-        current.issued_at,
-        current.refresh_expires_at,
-        current.access_expires_at,
-    ];
-    let last = exact(record.last_used_at);
-    let ages = record.spent_at.map(|at| last.saturating_sub(exact(at)));
-    let privileges = exact(record.privileges_changed_at);
-    let recovered = u8::from(record.recovered);
-    let mut fields = vec![
-        ("t", join(lives.map(exact)).into_bytes()),
-        (
-            "g",
-            format!("{} {}", current.generation, join(issued.map(exact))).into_bytes(),
-        ),
-        ("s", join(ages).into_bytes()),
-        ("p", format!("{privileges} {recovered}").into_bytes()),
-        ("r", pack(current.refresh.as_str())),
-        ("a", pack(current.access.as_str())),
-        ("u", pack(record.subject.as_str())),
-        ("c", record.client.as_str().into()),
-        ("e", record.entry.to_string().into_bytes()),
-    ];
-    if let Some(previous) = &record.previous {
-        fields.push(("v", pack(previous.as_str())));
+        record.privileges_changed_at,
+    ] {
+        packing.instant(instant);
     }
-    if let Some(attempt) = record.attempt {
-        fields.push(("m", attempt_bytes(attempt)));
+    for instant in record.spent_at {
+        packing.instant(instant);
     }
-    fields
-        .into_iter()
-        .flat_map(|(name, value)| [name.as_bytes().to_vec(), value])
-        .collect()
+    packing
+        .number(current.generation)
+        .instant(current.issued_at)
+        .instant(current.refresh_expires_at)
+        .instant(current.access_expires_at);
+    identifier(&mut packing, current.refresh.as_str());
+    identifier(&mut packing, current.access.as_str());
+    match &record.previous {
+        Some(previous) => identifier(&mut packing, previous.as_str()),
+        None => packing.text(b""),
+    };
+    let attempt = record.attempt.map(attempt_bytes);
+    packing
+        .text(attempt.as_ref().map_or(&[], |bytes| bytes.as_slice()))
+        .text(&record.entry.hex())
+        .text(record.client.as_str().as_bytes());
+    identifier(&mut packing, record.subject.as_str());
+    packing.text(record.device.as_deref().unwrap_or_default().as_bytes());
+    packing
 }
 
-/// Reads the fields in the order of `FIELDS` in `session.lua`; `None` if one is not as we write it.
-pub(super) fn read(fields: &[Reply]) -> Option<Record> {
-    let [
-        lives,
-        pair,
-        spends,
-        privileges,
-        refresh,
-        access,
-        previous,
-        attempt,
-        subject,
-        client,
-        entry,
-        device,
-        rest,
-    ] = fields
-    else {
+/// Reads a record; `None` if it is not as we write it.
+pub(super) fn read(bytes: &[u8]) -> Option<Record> {
+    let mut packed = Unpacking::new(bytes);
+    if packed.byte()? != KIND {
         return None;
-    };
-    let [opened_at, last_used_at, idle_deadline, absolute_deadline] = instants(lives.text()?)?;
-    let ages: [u64; SPENDS] = numbers(spends.text()?)?;
-    let [privileges_changed_at, recovered] = numbers(privileges.text()?)?;
-    let mut label = Vec::new();
-    for part in [device, rest] {
-        if let Reply::Text(bytes) = part {
-            label.extend_from_slice(bytes);
-        }
     }
+    let recovered = packed.byte()? == 1;
+    let opened_at = packed.instant()?;
+    let last_used_at = packed.instant()?;
+    let idle_deadline = packed.instant()?;
+    let absolute_deadline = packed.instant()?;
+    let privileges_changed_at = packed.instant()?;
+    let mut spent_at = [Timestamp::EPOCH; _];
+    for spend in &mut spent_at {
+        *spend = packed.instant()?;
+    }
+    let current = identity(&mut packed)?;
+    let previous = match packed.text()? {
+        b"" => None,
+        previous => Some(unpack(previous)?.into()),
+    };
+    let attempt = match packed.text()? {
+        b"" => None,
+        attempt => Some(AttemptId::from_bits(u128::from_be_bytes(
+            attempt.try_into().ok()?,
+        ))),
+    };
+    let entry = digest(str::from_utf8(packed.text()?).ok()?)?;
+    let client = str::from_utf8(packed.text()?).ok()?.into();
+    let subject = unpack(packed.text()?)?.into();
+    let device = str::from_utf8(packed.text()?).ok()?;
+    packed.end()?;
     Some(Record {
-        subject: unpack(bytes(subject)?)?.into(),
-        entry: digest(entry.text()?)?,
-        client: client.text()?.into(),
-        device: match device {
-            Reply::Nil => None,
-            _ => Some(String::from_utf8(label).ok()?.into()),
-        },
+        subject,
+        entry,
+        client,
+        device: (!device.is_empty()).then(|| device.into()),
         opened_at,
         last_used_at,
         idle_deadline,
         absolute_deadline,
-        current: read_identity(pair, refresh, access)?,
-        previous: match previous {
-            Reply::Nil => None,
-            previous => Some(unpack(bytes(previous)?)?.into()),
-        },
-        spent_at: ages
-            .map(|age| Timestamp::from_millis(last_used_at.as_millis().saturating_sub(age))),
-        attempt: match attempt {
-            Reply::Nil => None,
-            attempt => {
-                let bits = u128::from_be_bytes(bytes(attempt)?.try_into().ok()?);
-                Some(AttemptId::from_bits(bits))
-            }
-        },
-        recovered: recovered == 1,
-        privileges_changed_at: Timestamp::from_millis(privileges_changed_at),
+        current,
+        previous,
+        spent_at,
+        attempt,
+        recovered,
+        privileges_changed_at,
     })
 }
 
-/// Reads the fields `g`, `r` and `a`.
-pub(super) fn read_identity(pair: &Reply, refresh: &Reply, access: &Reply) -> Option<Identity> {
-    let [generation, issued_at, refresh_end, access_end] = numbers(pair.text()?)?;
+/// Reads the live pair as it stands in a record.
+pub(super) fn read_identity(pair: &[u8]) -> Option<Identity> {
+    let mut packed = Unpacking::new(pair);
+    let identity = identity(&mut packed)?;
+    packed.end()?;
+    Some(identity)
+}
+
+fn identity(packed: &mut Unpacking<'_>) -> Option<Identity> {
     Some(Identity {
-        generation,
-        refresh: unpack(bytes(refresh)?)?.into(),
-        access: unpack(bytes(access)?)?.into(),
-        issued_at: Timestamp::from_millis(issued_at),
-        refresh_expires_at: Timestamp::from_millis(refresh_end),
-        access_expires_at: Timestamp::from_millis(access_end),
+        generation: packed.number()?,
+        issued_at: packed.instant()?,
+        refresh_expires_at: packed.instant()?,
+        access_expires_at: packed.instant()?,
+        refresh: unpack(packed.text()?)?.into(),
+        access: unpack(packed.text()?)?.into(),
     })
 }
 
@@ -138,19 +128,27 @@ pub(super) fn exact(instant: Timestamp) -> u64 {
     instant.as_millis().min(MOST)
 }
 
-/// The largest number that Lua, and every number below it, holds exactly.
-pub(super) const MOST: u64 = (1 << 53) - 1;
-
 /// An identifier in few bytes: a UUID as we write them is 16, behind one that tells it from a text. Two
 /// identifiers are equal if and only if their bytes are.
 pub(super) fn pack(id: &str) -> Vec<u8> {
-    let mut canonical = Uuid::encode_buffer();
-    match Uuid::try_parse(id) {
-        Ok(uuid) if uuid.hyphenated().encode_lower(&mut canonical) == id => {
-            [&[UUID], uuid.as_bytes().as_slice()].concat()
-        }
-        _ => [&[TEXT], id.as_bytes()].concat(),
+    match uuid(id) {
+        Some(uuid) => [&[UUID], uuid.as_bytes().as_slice()].concat(),
+        None => [&[TEXT], id.as_bytes()].concat(),
     }
+}
+
+/// Adds an identifier, packed.
+pub(super) fn identifier<'a>(packing: &'a mut Packing, id: &str) -> &'a mut Packing {
+    match uuid(id) {
+        Some(uuid) => packing.text_of(&[&[UUID], uuid.as_bytes()]),
+        None => packing.text_of(&[&[TEXT], id.as_bytes()]),
+    }
+}
+
+fn uuid(id: &str) -> Option<Uuid> {
+    let mut canonical = Uuid::encode_buffer();
+    let uuid = Uuid::try_parse(id).ok()?;
+    (uuid.hyphenated().encode_lower(&mut canonical) == id).then_some(uuid)
 }
 
 fn unpack(bytes: &[u8]) -> Option<String> {
@@ -162,29 +160,12 @@ fn unpack(bytes: &[u8]) -> Option<String> {
 }
 
 /// An attempt as a record names it.
-pub(super) fn attempt_bytes(attempt: AttemptId) -> Vec<u8> {
-    attempt.bits().to_be_bytes().to_vec()
+pub(super) fn attempt_bytes(attempt: AttemptId) -> [u8; 16] {
+    attempt.bits().to_be_bytes()
 }
 
-fn join<const N: usize>(numbers: [u64; N]) -> String {
-    numbers.map(|number| number.to_string()).join(" ")
-}
-
-fn instants<const N: usize>(text: &str) -> Option<[Timestamp; N]> {
-    numbers(text).map(|numbers| numbers.map(Timestamp::from_millis))
-}
-
-fn numbers<const N: usize>(text: &str) -> Option<[u64; N]> {
-    let numbers: Option<Vec<_>> = text.split(' ').map(|word| word.parse().ok()).collect();
-    numbers?.try_into().ok()
-}
-
-fn bytes(field: &Reply) -> Option<&[u8]> {
-    match field {
-        Reply::Text(bytes) => Some(bytes),
-        _ => None,
-    }
-}
+/// The first byte of a record.
+const KIND: u8 = b'S';
 
 const TEXT: u8 = b'=';
 const UUID: u8 = b'#';

@@ -13,7 +13,10 @@ use crate::{
             client::Reply,
             revoke::{brief, round_up_millis},
             scripts::ROTATE,
-            session::record::{self, MOST, attempt_bytes, exact, pack},
+            session::{
+                packed::{MOST, Packing},
+                record::{self, attempt_bytes, identifier},
+            },
         },
     },
 };
@@ -54,24 +57,24 @@ impl Inner {
         let entries = entries.map(|digest| self.keys.deny(shard, digest));
         let mut step = self.step(index, iter::once(key).chain(entries))?;
         step.word(verb);
-        step.word(rotating.session.as_str());
-        step.word(rotating.entry.hex());
-        step.word(index.subject.hex());
-        step.number(exact(rotating.born_at));
-        step.number(presented.generation);
-        step.word(pack(presented.jti.as_str()));
+        let mut packing = Packing::new();
+        packing
+            .instant(rotating.born_at)
+            .number(presented.generation)
+            .number(millis(proposal.access_lifetime))
+            .number(round_up_millis(policy.grace))
+            .number(millis(policy.idle_lifetime));
+        identifier(&mut packing, presented.jti.as_str());
+        packing.text(&attempt_bytes(rotating.attempt));
+        identifier(&mut packing, proposal.refresh.as_str());
+        identifier(&mut packing, proposal.access.as_str());
+        step.word(packing);
         step.word(presented.client.as_str());
-        step.word(attempt_bytes(rotating.attempt));
-        step.word(pack(proposal.refresh.as_str()));
-        step.word(pack(proposal.access.as_str()));
-        step.number(millis(proposal.access_lifetime));
-        step.number(round_up_millis(policy.grace));
         step.word(match policy.reuse {
             ReuseScope::User => "user",
             ReuseScope::Session => "session",
             ReuseScope::Refuse => "refuse",
         });
-        step.number(millis(policy.idle_lifetime));
         step.word(brief(rotating.subject.as_str()));
         let answer = self.take(step, &ROTATE).await?;
         self.read_outcome(shard, &answer)
@@ -79,12 +82,14 @@ impl Inner {
     }
 
     fn read_outcome(&self, shard: Shard, answer: &[Reply]) -> Option<Outcome> {
-        let [_, _, word, Reply::List(pair), written] = answer else {
+        let [_, _, word, rest @ ..] = answer else {
             return None;
         };
-        self.remember(shard, written)?;
-        let identity = || match pair.as_slice() {
-            [numbers, refresh, access] => record::read_identity(numbers, refresh, access),
+        if let Some(written) = rest.get(1) {
+            self.remember(shard, written)?;
+        }
+        let identity = || match rest {
+            [Reply::Text(pair)] => record::read_identity(pair),
             _ => None,
         };
         Some(match word.text()? {

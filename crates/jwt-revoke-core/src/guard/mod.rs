@@ -266,7 +266,7 @@ impl Guard {
         let mut query = self.question(token);
         if !self.shared.required.load(Ordering::Acquire) {
             // What is known here says nothing of whether the store can be written.
-            query = query.with_consistency(query.consistency.asking());
+            query = query.with_consistency(Consistency::Strict);
         }
         // First, since a check has a shorter bound than a write, and what is known to be revoked is
         // refused whether or not the store can be written.

@@ -19,10 +19,6 @@ pub enum Consistency {
     },
     /// Ask the store at every check.
     Strict,
-    /// As [`Strict`](Self::Strict), and the question is one that only a server which accepts writes
-    /// answers: a primary that was demoted, or lost the replicas that it must have
-    /// (`min-replicas-to-write`), is an error instead of an old truth. Costs a write.
-    Fenced,
 }
 
 impl Consistency {
@@ -33,21 +29,13 @@ impl Consistency {
         }
     }
 
-    /// The same without a copy.
-    pub(crate) fn asking(self) -> Self {
-        match self {
-            Self::Mirror { .. } | Self::Strict => Self::Strict,
-            Self::Fenced => Self::Fenced,
-        }
-    }
-
     /// Whether what holds by `self` holds by `other`.
     pub(crate) fn implies(self, other: Self) -> bool {
         let staleness = |consistency| match consistency {
             Self::Mirror { max_staleness } => max_staleness,
-            Self::Strict | Self::Fenced => Duration::ZERO,
+            Self::Strict => Duration::ZERO,
         };
-        staleness(self) <= staleness(other) && (other != Self::Fenced || self == Self::Fenced)
+        staleness(self) <= staleness(other)
     }
 }
 

@@ -20,6 +20,7 @@ type Part<E> = HashMap<Digest, E, RandomState>;
 
 impl<E: Copy> Table<E> {
     /// For a share of the entries of a store.
+    #[cfg(feature = "redis")]
     pub(crate) fn new() -> Self {
         Self::with_parts(64)
     }

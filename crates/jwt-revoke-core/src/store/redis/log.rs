@@ -57,9 +57,9 @@ impl Cursor {
         }
     }
 
-    /// Whether nothing has been read yet.
+    /// Whether it is yet to be read whether there is anything.
     pub(super) fn is_at_start(&self) -> bool {
-        self.last == START
+        self.catching_up && self.last == START
     }
 
     /// The id behind which to read on.
@@ -257,11 +257,19 @@ mod tests {
     #[test]
     fn r11_a_log_that_ends_before_what_was_read_has_lost_entries() {
         let mut cursor = Cursor::start();
-        assert!(cursor.fits("0-0"));
+        assert!(cursor.fits("0-0") && cursor.is_at_start());
         cursor.advance(&entry("10-2", "9-0"));
         cursor.drained();
         assert!(cursor.fits("10-2") && cursor.fits("10-10") && cursor.fits("11-0"));
         assert!(!cursor.fits("10-1") && !cursor.fits("9-9") && !cursor.fits("0-0"));
+    }
+
+    #[test]
+    fn a_log_that_was_found_empty_is_not_at_its_start_any_more() {
+        let mut cursor = Cursor::start();
+        cursor.drained();
+        assert!(!cursor.is_at_start());
+        assert!(cursor.advance(&entry("5-0", "0-0")));
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod table;
 
 #[cfg(feature = "redis")]
 pub(crate) use self::replica::{Life, Moment, Replica};
-#[cfg(any(feature = "embedded", feature = "redis"))]
+#[cfg(feature = "embedded")]
 pub(crate) use self::table::Table;
 pub use self::{
     cutoff::{Cutoff, Cutoffs},

@@ -96,6 +96,7 @@ impl<E: Copy> Table<E> {
         selected
     }
 
+    #[cfg(feature = "embedded")]
     pub(crate) fn len(&self) -> usize {
         self.read().iter().map(Part::len).sum()
     }

@@ -359,7 +359,7 @@ impl Source {
 
     /// Reads a page of each log behind its cursor, and waits for the first entry if there is none.
     async fn read(&self, cursors: &[Cursor], wait: Option<Duration>) -> Result<News, Failure> {
-        let mut args = vec![Value::from("COUNT"), Value::from(PAGE_TEXT)];
+        let mut args = vec![Value::from("COUNT"), Value::from(PAGE.to_string())];
         if let Some(wait) = wait {
             let millis = wait.as_millis().max(1).to_string();
             args.extend([Value::from("BLOCK"), Value::from(millis)]);
@@ -369,7 +369,7 @@ impl Source {
         args.extend(cursors.iter().map(|cursor| Value::from(cursor.last())));
         let bound = self.patience.saturating_add(wait.unwrap_or_default());
         let reply = self.send("XREAD", args, bound).await?;
-        log::read(reply, &self.logs).ok_or_else(|| Failure::odd("XREAD answered something else"))
+        log::read(reply, &self.logs).ok_or_else(log::odd)
     }
 
     /// Reads the entries that outlive the log.
@@ -377,29 +377,14 @@ impl Source {
         let Some((_, bounds)) = self.probed else {
             return Ok(());
         };
-        let keys: Vec<_> = self.shards.iter().map(|s| self.keys.lasting(*s)).collect();
-        for (shard, key) in self.shards.iter().zip(&keys) {
-            let mut from = "0-0".to_owned();
-            loop {
-                let words = ["COUNT", PAGE_TEXT, "STREAMS", key.as_str(), from.as_str()];
-                let args = words.map(Value::from).to_vec();
-                let reply = self.send("XREAD", args, self.patience).await?;
-                let read = log::read(reply, &keys);
-                let read = read.ok_or_else(|| Failure::odd("XREAD answered something else"))?;
-                let Some((_, entries)) = read.into_iter().next() else {
-                    break;
-                };
-                let page = entries.len();
-                for entry in entries {
-                    if let Some((digest, cutoff, life)) = entry.known(&bounds) {
-                        self.replica.keep(*shard, digest, cutoff, life);
-                    }
-                    from = entry.id;
+        for shard in &self.shards {
+            let key = self.keys.lasting(*shard);
+            let keep = |entry: log::Logged| {
+                if let Some((digest, cutoff, life)) = entry.known(&bounds) {
+                    self.replica.keep(*shard, digest, cutoff, life);
                 }
-                if page < PAGE {
-                    break;
-                }
-            }
+            };
+            log::read_whole(&self.link, self.slot, key, PAGE, self.patience, keep).await?;
         }
         Ok(())
     }
@@ -463,7 +448,6 @@ type News = Vec<(usize, Vec<log::Logged>)>;
 
 /// How many entries of a log are read at a time.
 const PAGE: usize = 1_000;
-const PAGE_TEXT: &str = "1000";
 
 /// How long until the log is followed again after it could not be.
 const PAUSE: Duration = Duration::from_millis(100);

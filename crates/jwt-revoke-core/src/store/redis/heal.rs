@@ -23,7 +23,7 @@ use crate::{
         redis::{
             Inner,
             client::Reply,
-            failure::{Failure, Purpose},
+            failure::Purpose,
             keys::{LAYOUT, shard_slot},
             log,
             revoke::fallback_horizons,
@@ -191,10 +191,8 @@ impl Inner {
                 self.heal(shard).await?;
             }
             if moved {
-                let recent = self.healing.recent(shard);
-                let mut entries = self.replica.of_shard(shard);
-                entries.retain(|(digest, ..)| recent.contains(digest));
-                self.put_back_all(shard, &entries).await?;
+                let (own, _) = self.remembered(shard);
+                self.put_back_all(shard, &own).await?;
             }
             Ok(())
         });
@@ -261,10 +259,7 @@ impl Inner {
     /// what it read and the shard's log does not tell. Of a fleet one process begins with that, and the
     /// others add what it did not know. Returns how much was put back.
     async fn put_back_missing(&self, shard: Shard) -> Result<usize, StoreError> {
-        let written = self.healing.recent(shard);
-        let entries = self.replica.of_shard(shard).into_iter();
-        let (own, mut read): (Vec<_>, Vec<_>) =
-            entries.partition(|(digest, ..)| written.contains(digest));
+        let (own, mut read) = self.remembered(shard);
         let mut put_back = self.put_back_all(shard, &own).await?;
         if read.len() <= FEW {
             put_back += self.put_back_all(shard, &read).await?;
@@ -286,6 +281,13 @@ impl Inner {
             put_back = rest => put_back,
             never = self.keep_unknown(shard) => match never {},
         }
+    }
+
+    /// What this process wrote lately to `shard`, and what else it knows of it.
+    fn remembered(&self, shard: Shard) -> (Vec<Remembered>, Vec<Remembered>) {
+        let written = self.healing.recent(shard);
+        let entries = self.replica.of_shard(shard).into_iter();
+        entries.partition(|(digest, ..)| written.contains(digest))
     }
 
     /// As long as somebody has more to say, the shard is not whole.
@@ -318,35 +320,25 @@ impl Inner {
     /// The cutoffs that the log of `shard` tells.
     async fn logged(&self, shard: Shard) -> Result<HashMap<Digest, Cutoff>, StoreError> {
         let mut logged = HashMap::new();
-        let mut from = "0-0".to_owned();
-        loop {
-            let keys = [self.keys.log(shard)];
-            let words = ["COUNT", "250", "STREAMS", keys[0].as_str(), from.as_str()];
-            let args = words.map(Value::from).to_vec();
-            let answer = self.writes.send(shard_slot(shard), "XREAD", args).await;
-            let entries = answer
-                .and_then(|reply| {
-                    log::read(reply, &keys).ok_or_else(|| Failure::odd("XREAD answered otherwise"))
-                })
-                .map_err(|failure| failure.into_error(&self.name, Purpose::Read))?;
-            let Some((_, entries)) = entries.into_iter().next() else {
-                return Ok(logged);
-            };
-            for entry in entries {
-                if let Some((digest, cutoff)) = entry.subject() {
-                    let held = logged.entry(digest).or_insert(cutoff);
-                    *held = cutoff.max(*held);
-                }
-                from = entry.id;
+        let hear = |entry: log::Logged| {
+            if let Some((digest, cutoff)) = entry.subject() {
+                let held = logged.entry(digest).or_insert(cutoff);
+                *held = cutoff.max(*held);
             }
-        }
+        };
+        let (slot, key) = (shard_slot(shard), self.keys.log(shard));
+        let bound = self.settings.write_timeout;
+        log::read_whole(&self.writes, slot, key, PAGE, bound, hear)
+            .await
+            .map_err(|failure| failure.into_error(&self.name, Purpose::Read))?;
+        Ok(logged)
     }
 
     /// Returns how many there were.
     async fn put_back_all(
         &self,
         shard: Shard,
-        entries: &[(Digest, Cutoff, Life)],
+        entries: &[Remembered],
     ) -> Result<usize, StoreError> {
         for chunk in entries.chunks(CHUNK) {
             self.put_back(shard, chunk).await?;
@@ -355,11 +347,7 @@ impl Inner {
         Ok(entries.len())
     }
 
-    async fn put_back(
-        &self,
-        shard: Shard,
-        entries: &[(Digest, Cutoff, Life)],
-    ) -> Result<(), StoreError> {
+    async fn put_back(&self, shard: Shard, entries: &[Remembered]) -> Result<(), StoreError> {
         let fallback = fallback_horizons();
         let mut words = self.keys.of_script(shard);
         for (digest, ..) in entries {
@@ -383,10 +371,16 @@ impl Inner {
     }
 }
 
+/// An entry, and how long it still lives.
+type Remembered = (Digest, Cutoff, Life);
+
 /// How many entries are put back in one script, and how long the server may breathe after it: other
 /// clients must not notice.
 const CHUNK: usize = 256;
 const BREATH: Duration = Duration::from_millis(5);
+
+/// How many entries of a log are read at a time: what keeps a shard unknown goes over the same connection.
+const PAGE: usize = 250;
 
 /// How many entries are put back without looking what is there.
 const FEW: usize = 1_024;

@@ -2,11 +2,18 @@
 
 use std::time::Duration;
 
+use fred::types::Value;
+
 use crate::{
     clock::Timestamp,
     defaults,
     revocation::{Cutoff, Digest, Horizons, Life},
-    store::redis::{client::Reply, lookup::read_cutoff, session::record},
+    store::redis::{
+        client::{Link, Reply},
+        failure::Failure,
+        lookup::read_cutoff,
+        session::record,
+    },
 };
 
 /// One entry of a log.
@@ -187,6 +194,39 @@ pub(super) fn read(reply: Reply, logs: &[String]) -> Option<Vec<(usize, Vec<Logg
         Some((index, entries?))
     });
     read.collect()
+}
+
+/// Gives all entries of one log to `take`, from its beginning, a page at a time, each within `bound`.
+pub(super) async fn read_whole(
+    link: &Link,
+    slot: u16,
+    key: String,
+    page: usize,
+    bound: Duration,
+    mut take: impl FnMut(Logged),
+) -> Result<(), Failure> {
+    let (keys, count) = ([key], page.to_string());
+    let mut from = START.to_owned();
+    loop {
+        let words = ["COUNT", &count, "STREAMS", &keys[0], &from];
+        let args = words.map(Value::from).to_vec();
+        let reply = link.send_within(slot, "XREAD", args, bound).await?;
+        let entries = read(reply, &keys).ok_or_else(odd)?.into_iter().next();
+        let entries = entries.map_or(Vec::new(), |(_, entries)| entries);
+        let is_last = entries.len() < page;
+        for entry in entries {
+            from.clone_from(&entry.id);
+            take(entry);
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+/// `XREAD` answered what no log of ours holds.
+pub(super) fn odd() -> Failure {
+    Failure::odd("XREAD answered something else")
 }
 
 /// An id as two numbers; what is none is before all.

@@ -200,6 +200,37 @@ async fn r1_a_frozen_server_makes_copies_old_and_they_are_fresh_again_when_it_go
 }
 
 #[tokio::test]
+async fn r1_a_frozen_server_that_is_followed_costs_one_wait_and_then_none() {
+    let server = RedisServer::start();
+    let store = builder(&server.url())
+        .with_check_timeout(Duration::from_millis(50))
+        .connect()
+        .await
+        .unwrap();
+    let digest = in_shard("alice", 3).digest;
+    server.freeze();
+    // Until the copy is older than checks accept by default, nobody asks.
+    until("the copy is old", || async {
+        mirrored_within(&store, 3, digest, Duration::from_secs(1)).is_none()
+    })
+    .await;
+    let mut waits = 0;
+    for _ in 0..20 {
+        match strictly(&store, 3, digest).await {
+            Err(StoreError::TimedOut { .. }) => waits += 1,
+            Err(StoreError::Unreachable { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(waits, 1);
+    server.resume();
+    until("checks ask again", || async {
+        strictly(&store, 3, digest).await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn r4_a_wiped_server_gets_back_what_others_wrote_from_whoever_read_it() {
     let server = RedisServer::start();
     let reader = connect(&server.url()).await;

@@ -8,7 +8,8 @@ use std::{
 /// Fails checks fast while a part of the store does not answer.
 ///
 /// It opens after [`PATIENCE`] failures in a row, so that one slow answer does not refuse
-/// anybody. Open, it asks for a probe in the background once in [`PAUSE`]; the first answer closes it.
+/// anybody; after the first where the follower has not heard of that server either. Open, it asks for a
+/// probe in the background once in [`PAUSE`]; the first answer closes it.
 #[derive(Debug, Default)]
 pub(super) struct Breaker(Mutex<State>);
 
@@ -44,10 +45,10 @@ impl Breaker {
     }
 
     /// The store did not answer.
-    pub(super) fn failed(&self, now: Instant) {
+    pub(super) fn failed(&self, now: Instant, others: Others) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.failures = state.failures.saturating_add(1);
-        if state.failures >= PATIENCE {
+        if state.failures >= PATIENCE || others == Others::Silent {
             state.next_probe = Some(now + PAUSE);
         }
     }
@@ -62,6 +63,15 @@ pub(super) enum Admission {
     Fail,
     /// The same, and has the store probed.
     FailAndProbe,
+}
+
+/// What others than the check that failed hear of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Others {
+    /// It answers them, or nobody else asks.
+    Answered,
+    /// Nothing, for a while.
+    Silent,
 }
 
 /// How long between two probes.
@@ -79,7 +89,7 @@ mod tests {
         let (breaker, start) = (Breaker::default(), Instant::now());
         for _ in 0..PATIENCE {
             assert_eq!(breaker.admits(start), Admission::Ask);
-            breaker.failed(start);
+            breaker.failed(start, Others::Answered);
         }
         assert_eq!(breaker.admits(start), Admission::Fail);
         assert_eq!(breaker.admits(start + PAUSE), Admission::FailAndProbe);
@@ -89,10 +99,19 @@ mod tests {
     }
 
     #[test]
+    fn r1_one_failure_opens_it_where_the_follower_hears_nothing_either() {
+        let (breaker, start) = (Breaker::default(), Instant::now());
+        breaker.failed(start, Others::Silent);
+        assert_eq!(breaker.admits(start), Admission::Fail);
+        breaker.answered();
+        assert_eq!(breaker.admits(start), Admission::Ask);
+    }
+
+    #[test]
     fn r1_failures_that_are_not_in_a_row_open_nothing() {
         let (breaker, start) = (Breaker::default(), Instant::now());
         for _ in 0..3 * PATIENCE {
-            breaker.failed(start);
+            breaker.failed(start, Others::Answered);
             breaker.answered();
         }
         assert_eq!(breaker.admits(start), Admission::Ask);

@@ -19,7 +19,7 @@ use crate::{
         Consistency, Health, Lookup, StoreError,
         redis::{
             Inner,
-            breaker::{Admission, Breaker, PAUSE},
+            breaker::{Admission, Breaker, Others, PAUSE},
             client::Reply,
             failure::{Failure, Purpose},
             keys::{is_legacy_jti, shard_slot, slot},
@@ -139,12 +139,11 @@ impl Inner {
             (Some(prefix), Some(jti)) => Some(format!("{prefix}{jti}")),
             _ => None,
         };
-        let breaker = self.breaker(query.shard);
         let unreachable = |reason: String| StoreError::Unreachable {
             store: self.name.clone(),
             source: reason.into(),
         };
-        let admission = breaker.admits(Instant::now());
+        let admission = self.breaker(query.shard).admits(Instant::now());
         if admission == Admission::FailAndProbe {
             let (inner, shard) = (Arc::clone(self), query.shard);
             tokio::spawn(async move { inner.probe(shard).await });
@@ -162,7 +161,7 @@ impl Inner {
             ));
         }
         let answer = self.ask_server(query, legacy).await;
-        judge(breaker, &answer);
+        self.judge(query.shard, &answer);
         answer.map_err(|failure| failure.into_error(&self.name, Purpose::Read))
     }
 
@@ -170,7 +169,7 @@ impl Inner {
     async fn probe(&self, shard: Shard) {
         let key = Value::from(self.keys.epoch(shard));
         let answer = self.checks.send(shard_slot(shard), "GET", vec![key]).await;
-        judge(self.breaker(shard), &answer);
+        self.judge(shard, &answer);
     }
 
     /// One command in one slot; in a Cluster, the key of other services is a second, beside it.
@@ -215,12 +214,19 @@ impl Inner {
         let index = if self.cluster { shard.number() } else { 0 };
         &self.breakers[usize::from(index)]
     }
-}
 
-fn judge<T>(breaker: &Breaker, answer: &Result<T, Failure>) {
-    match answer {
-        Err(Failure::TimedOut(_) | Failure::Unreachable(_)) => breaker.failed(Instant::now()),
-        _ => breaker.answered(),
+    fn judge<T>(&self, shard: Shard, answer: &Result<T, Failure>) {
+        let breaker = self.breaker(shard);
+        let Err(Failure::TimedOut(_) | Failure::Unreachable(_)) = answer else {
+            return breaker.answered();
+        };
+        let silence = self.replica.silence(shard);
+        let others = if silence.is_some_and(|silence| silence > SUSPICIOUS_SILENCE) {
+            Others::Silent
+        } else {
+            Others::Answered
+        };
+        breaker.failed(Instant::now(), others);
     }
 }
 
@@ -278,6 +284,10 @@ pub(super) fn read_cutoff(entry: &Reply) -> Result<Option<Cutoff>, Failure> {
         },
     }
 }
+
+/// For how long a server that is followed may be silent before one check that fails is enough to ask no
+/// more: twice what the follower waits for news at the most, and a little.
+const SUSPICIOUS_SILENCE: Duration = Duration::from_millis(600);
 
 /// For how long a server that is followed may be silent before it counts as away.
 const LONGEST_SILENCE: Duration = Duration::from_millis(2_500);

@@ -3,7 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -12,10 +12,58 @@ use std::{
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
-/// A `redis-server` process. Ends with its handle.
+/// Which server to start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The system's `redis-server`.
+    Redis,
+    /// Redis 8, installed by `scripts/servers`; `JWT_REVOKE_REDIS8` names another file.
+    Redis8,
+    /// Valkey 9, installed by `scripts/servers`; `JWT_REVOKE_VALKEY` names another file.
+    Valkey,
+}
+
+impl Program {
+    /// Whether tests do without it: `JWT_REVOKE_SKIP_SERVERS=1`. Says so, where a test that passes is heard.
+    pub fn is_skipped(self) -> bool {
+        let skipped = self != Self::Redis
+            && std::env::var("JWT_REVOKE_SKIP_SERVERS").is_ok_and(|skip| skip == "1");
+        if skipped {
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIPPED: nothing was tested on {self:?} (JWT_REVOKE_SKIP_SERVERS=1)"
+            );
+        }
+        skipped
+    }
+
+    fn path(self) -> PathBuf {
+        let (variable, file) = match self {
+            Self::Redis => return PathBuf::from("redis-server"),
+            Self::Redis8 => ("JWT_REVOKE_REDIS8", "redis-server-8"),
+            Self::Valkey => ("JWT_REVOKE_VALKEY", "valkey-server"),
+        };
+        if let Some(named) = std::env::var_os(variable) {
+            return PathBuf::from(named);
+        }
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
+        let target = workspace.expect("the tests lie in it").join(target);
+        let path = target.join("servers").join(file);
+        assert!(
+            path.exists(),
+            "{self:?} is not installed: run scripts/servers (it says what it needs), name a file by \
+             {variable}, or set JWT_REVOKE_SKIP_SERVERS=1 to do without"
+        );
+        path
+    }
+}
+
+/// A server process. Ends with its handle.
 ///
 /// Without persistence, unless the arguments say otherwise: what restarts has lost its data.
 pub struct RedisServer {
+    program: Program,
     child: Option<Child>,
     port: u16,
     folder: TempDir,
@@ -40,14 +88,24 @@ impl RedisServer {
     ///
     /// As [`start`](Self::start).
     pub fn start_with(args: &[&str]) -> Self {
+        Self::start_of(Program::Redis, args)
+    }
+
+    /// A running server of another kind, with further arguments.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_of(program: Program, args: &[&str]) -> Self {
         // Another process may take a port between our look and the server's start.
         for _ in 0..5 {
             let mut server = Self::stopped_with(args);
+            server.program = program;
             if server.try_run() {
                 return server;
             }
         }
-        panic!("redis-server does not come up with {args:?}");
+        panic!("{program:?} does not come up with {args:?}");
     }
 
     /// A server that does not run yet: [`run`](Self::run) starts it.
@@ -57,6 +115,7 @@ impl RedisServer {
 
     fn stopped_with(args: &[&str]) -> Self {
         Self {
+            program: Program::Redis,
             child: None,
             port: free_port(),
             folder: TempDir::new().expect("a temporary folder"),
@@ -126,7 +185,7 @@ impl RedisServer {
     }
 
     fn try_run(&mut self) -> bool {
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(self.program.path());
         let plain = if self.authority.is_some() {
             0
         } else {
@@ -143,7 +202,8 @@ impl RedisServer {
         match command.spawn() {
             Ok(child) => self.child = Some(child),
             Err(error) => panic!(
-                "the tests of Redis need redis-server (Debian: apt-get install redis-server): {error}"
+                "the tests need {:?} (Debian: apt-get install redis-server; others: scripts/servers): {error}",
+                self.program
             ),
         }
         let start = Instant::now();

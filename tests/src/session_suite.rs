@@ -19,11 +19,18 @@ use crate::{
     store_suite::{Fixture, find_in},
 };
 
-/// All tests of sessions, as `#[tokio::test]`s, over a [`Fixture`].
+/// All tests of sessions, as `#[tokio::test]`s, over a [`Fixture`]; `in_turn:` as in
+/// [`store_suite!`](crate::store_suite!).
 #[macro_export]
 macro_rules! session_suite {
+    (in_turn: $fixture:ty) => {
+        $crate::session_suite!(@all in_turn $fixture);
+    };
     ($fixture:ty) => {
-        $crate::session_suite!($fixture;
+        $crate::session_suite!(@all apart $fixture);
+    };
+    (@all $how:ident $fixture:ty) => {
+        $crate::session_suite!(@$how $fixture;
             a_session_that_is_opened_is_listed_as_it_was_given,
             there_is_no_session_that_was_not_opened,
             a_rotation_hands_out_what_was_proposed,
@@ -64,13 +71,22 @@ macro_rules! session_suite {
             i6_a_store_opened_anew_goes_on_where_it_was,
         );
     };
-    ($fixture:ty; $($test:ident,)*) => {
+    (@apart $fixture:ty; $($test:ident,)*) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 $crate::session_suite::$test::<$fixture>().await;
             }
         )*
+    };
+    (@in_turn $fixture:ty; $($test:ident,)*) => {
+        pub(super) async fn in_turn() {
+            $(
+                // Shown when it fails: which of them it was.
+                println!("{}", stringify!($test));
+                $crate::session_suite::$test::<$fixture>().await;
+            )*
+        }
     };
 }
 

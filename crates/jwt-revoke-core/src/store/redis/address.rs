@@ -14,6 +14,8 @@ pub(super) struct Address {
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
     pub(super) database: Option<u8>,
+    /// Whether to speak the third version of the protocol.
+    pub(super) resp3: bool,
     #[cfg(feature = "redis-rustls")]
     pub(super) tls: bool,
 }
@@ -83,6 +85,7 @@ impl Address {
             ));
         }
         let query = Query::parse(&url, kind).map_err(|reason| refuse(&reason))?;
+        let resp3 = query.resp3;
         let mut hosts = vec![server(host, port)];
         hosts.extend(query.nodes);
         let server = match kind {
@@ -111,6 +114,7 @@ impl Address {
             username,
             password,
             database,
+            resp3,
             #[cfg(feature = "redis-rustls")]
             tls,
         })
@@ -128,6 +132,7 @@ struct Query {
     service: Option<String>,
     username: Option<String>,
     password: Option<String>,
+    resp3: bool,
 }
 
 impl Query {
@@ -147,6 +152,13 @@ impl Query {
                 }
                 "sentinelUsername" if sentinel => query.username = Some(value.into_owned()),
                 "sentinelPassword" if sentinel => query.password = Some(value.into_owned()),
+                "protocol" => {
+                    query.resp3 = match &*value {
+                        "2" | "resp2" => false,
+                        "3" | "resp3" => true,
+                        _ => return Err("protocol must be 2 or 3".to_owned()),
+                    };
+                }
                 // Not repeated: it may be part of a password that was not escaped.
                 _ => return Err("there is a parameter behind ? that is not known".to_owned()),
             }
@@ -237,6 +249,15 @@ mod tests {
         assert_eq!(service_name, "main");
         let hosts: Vec<_> = hosts.iter().map(|h| (&*h.host, h.port)).collect();
         assert_eq!(hosts, [("a", 26_379), ("b", 2), ("::1", 3)]);
+    }
+
+    #[test]
+    fn the_version_of_the_protocol_comes_from_the_query() {
+        let resp3 = |text| Address::parse(text).unwrap().resp3;
+        assert!(!resp3("redis://h"));
+        assert!(!resp3("redis://h?protocol=2") && !resp3("redis://h?protocol=resp2"));
+        assert!(resp3("redis://h/1?protocol=3") && resp3("redis-cluster://h?protocol=resp3"));
+        assert!(reason("redis://h?protocol=4").contains("2 or 3"));
     }
 
     #[test]

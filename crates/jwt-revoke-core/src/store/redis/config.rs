@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use fred::types::RespVersion;
+
 use crate::{
     clock::{Clock, SystemClock},
     defaults,
@@ -18,6 +20,7 @@ pub struct RedisBuilder {
     url: String,
     username: Option<String>,
     password: Option<String>,
+    resp3: bool,
     pub(super) settings: Settings,
     #[cfg(feature = "redis-rustls")]
     ca_certificates: Option<Vec<u8>>,
@@ -44,6 +47,7 @@ impl RedisBuilder {
             url: url.to_owned(),
             username: None,
             password: None,
+            resp3: false,
             settings: Settings {
                 prefix: defaults::KEY_PREFIX.to_owned(),
                 check_timeout: defaults::CHECK_TIMEOUT,
@@ -78,6 +82,14 @@ impl RedisBuilder {
     /// The password; overrides the one in the address, and keeps it out of logs of addresses.
     pub fn with_password(mut self, password: &str) -> Self {
         self.password = Some(password.to_owned());
+        self
+    }
+
+    /// Speaks RESP3, the third version of the protocol; so does `?protocol=3` in the address. The default
+    /// is the second, which every server and proxy speaks: nothing that is asked here is answered better by
+    /// the third, so it is for servers that speak nothing else.
+    pub fn with_resp3(mut self) -> Self {
+        self.resp3 = true;
         self
     }
 
@@ -213,6 +225,11 @@ impl RedisBuilder {
             password: address.password.clone(),
             server: address.server.clone(),
             database: address.database,
+            version: if self.resp3 || address.resp3 {
+                RespVersion::RESP3
+            } else {
+                RespVersion::RESP2
+            },
             #[cfg(feature = "redis-rustls")]
             tls,
             ..fred::types::config::Config::default()

@@ -83,7 +83,7 @@ use crate::{
 /// | `redis-sentinel://[user:password@]host[:26379][/database]?service=NAME[&node=host:port..]` | the primary that the sentinels name; theirs are `sentinelUsername` and `sentinelPassword` |
 ///
 /// `rediss`, `rediss-cluster` and `rediss-sentinel` are the same over TLS; `valkey` and `valkeys`
-/// mean `redis` and `rediss`.
+/// mean `redis` and `rediss`. `?protocol=3` speaks RESP3 with any of them.
 ///
 /// # What it survives
 ///

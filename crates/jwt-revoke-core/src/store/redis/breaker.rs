@@ -43,13 +43,14 @@ impl Breaker {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State::default();
     }
 
-    /// The store did not answer.
-    pub(super) fn failed(&self, now: Instant) {
+    /// The store did not answer. Returns whether that opened it.
+    pub(super) fn failed(&self, now: Instant) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.failures = state.failures.saturating_add(1);
-        if state.failures >= PATIENCE {
-            state.next_probe = Some(now + PAUSE);
+        if state.failures < PATIENCE {
+            return false;
         }
+        state.next_probe.replace(now + PAUSE).is_none()
     }
 }
 
@@ -77,10 +78,14 @@ mod tests {
     #[test]
     fn r1_an_open_breaker_fails_checks_at_once_and_has_the_store_probed_once_in_a_pause() {
         let (breaker, start) = (Breaker::default(), Instant::now());
+        let mut opened = 0;
         for _ in 0..PATIENCE {
             assert_eq!(breaker.admits(start), Admission::Ask);
-            breaker.failed(start);
+            assert!(!breaker.is_open(start));
+            opened += u32::from(breaker.failed(start));
         }
+        assert_eq!(opened, 1);
+        assert!(breaker.is_open(start) && !breaker.failed(start), "already");
         assert_eq!(breaker.admits(start), Admission::Fail);
         assert_eq!(breaker.admits(start + PAUSE), Admission::FailAndProbe);
         assert_eq!(breaker.admits(start + PAUSE), Admission::Fail);
@@ -92,7 +97,7 @@ mod tests {
     fn r1_failures_that_are_not_in_a_row_open_nothing() {
         let (breaker, start) = (Breaker::default(), Instant::now());
         for _ in 0..3 * PATIENCE {
-            breaker.failed(start);
+            assert!(!breaker.failed(start));
             breaker.answered();
         }
         assert_eq!(breaker.admits(start), Admission::Ask);

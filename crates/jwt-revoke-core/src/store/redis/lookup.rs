@@ -162,7 +162,7 @@ impl Inner {
             ));
         }
         let answer = self.ask_server(query, legacy).await;
-        judge(breaker, &answer);
+        self.judge(breaker, &answer);
         answer.map_err(|failure| failure.into_error(&self.name, Purpose::Read))
     }
 
@@ -170,7 +170,7 @@ impl Inner {
     async fn probe(&self, shard: Shard) {
         let key = Value::from(self.keys.epoch(shard));
         let answer = self.checks.send(shard_slot(shard), "GET", vec![key]).await;
-        judge(self.breaker(shard), &answer);
+        self.judge(self.breaker(shard), &answer);
     }
 
     /// One command in one slot; in a Cluster, the key of other services is a second, beside it.
@@ -215,12 +215,16 @@ impl Inner {
         let index = if self.cluster { shard.number() } else { 0 };
         &self.breakers[usize::from(index)]
     }
-}
 
-fn judge<T>(breaker: &Breaker, answer: &Result<T, Failure>) {
-    match answer {
-        Err(Failure::TimedOut(_) | Failure::Unreachable(_)) => breaker.failed(Instant::now()),
-        _ => breaker.answered(),
+    fn judge<T>(&self, breaker: &Breaker, answer: &Result<T, Failure>) {
+        match answer {
+            Err(Failure::TimedOut(_) | Failure::Unreachable(_)) => {
+                if breaker.failed(Instant::now()) {
+                    self.meters.opened();
+                }
+            }
+            _ => breaker.answered(),
+        }
     }
 }
 

@@ -335,7 +335,9 @@ impl Guard {
         path: Path,
         span: &Span,
     ) -> Result<Access, Denied> {
-        span.record("shard", token.verified.shard().number());
+        if !span.is_disabled() {
+            span.record("shard", token.verified.shard().number());
+        }
         let failed = found.is_err();
         let decision = self.judge(token, found);
         let path = match (&decision, path) {
@@ -349,6 +351,7 @@ impl Guard {
         decision
     }
 
+    #[inline]
     fn judge(
         &self,
         token: Arc<Token>,
@@ -373,6 +376,7 @@ impl Guard {
     }
 
     /// Counts a decision.
+    #[inline]
     fn tell(&self, span: &Span, path: Path, decision: &Result<Access, Denied>) {
         let verdict = match decision {
             Ok(_) => Verdict::Allowed,
@@ -381,17 +385,22 @@ impl Guard {
             Err(_) => Verdict::Invalid,
         };
         self.shared.meters.checked(path, verdict);
-        if span.is_disabled() {
-            return;
+        if !span.is_disabled() {
+            record(span, path, verdict, decision);
         }
-        span.record("path", path.as_str());
-        span.record("outcome", verdict.as_str());
-        if let Err(Denied::Revoked {
-            dimension: Some(dimension),
-        }) = decision
-        {
-            span.record("dimension", dimension.name());
-        }
+    }
+}
+
+/// Tells a span of a decision.
+#[cold]
+fn record(span: &Span, path: Path, verdict: Verdict, decision: &Result<Access, Denied>) {
+    span.record("path", path.as_str());
+    span.record("outcome", verdict.as_str());
+    if let Err(Denied::Revoked {
+        dimension: Some(dimension),
+    }) = decision
+    {
+        span.record("dimension", dimension.name());
     }
 }
 

@@ -7,6 +7,8 @@ use std::{
     sync::{Mutex, Once},
 };
 
+use tracing_subscriber::fmt::format::FmtSpan;
+
 static CAPTURED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 /// Starts to capture, for all threads; once is enough.
@@ -16,6 +18,8 @@ pub fn capture() {
         tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)
             .with_ansi(false)
+            // Spans too, with what they were told until they ended.
+            .with_span_events(FmtSpan::NEW | FmtSpan::CLOSE)
             .with_writer(|| Writer)
             .init();
     });

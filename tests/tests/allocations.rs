@@ -14,6 +14,7 @@ use jwt_revoke_core::{
     store::{AnyStore, EmbeddedStore, Lookup, Revocation, Store, StoreError},
     verify::{Algorithm, SigningKey},
 };
+use metrics_util::debugging::DebuggingRecorder;
 use serde_json::json;
 
 const ISSUER: &str = "https://auth.example.com";
@@ -69,8 +70,31 @@ fn stores() -> [AnyStore; 2] {
     [EmbeddedStore::in_memory().into(), AnswersAtOnce.into()]
 }
 
+/// As in production: metrics are recorded, and spans are not.
+fn observed<T>(test: impl FnOnce() -> T) -> T {
+    let logs = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_writer(std::io::sink)
+        .finish();
+    let recorder = DebuggingRecorder::new();
+    let counted =
+        metrics::with_local_recorder(&recorder, || tracing::subscriber::with_default(logs, test));
+    let series = recorder.snapshotter().snapshot().into_vec();
+    assert!(!series.is_empty(), "nothing was recorded");
+    counted
+}
+
 #[test]
 fn a_warm_check_allocates_nothing() {
+    observed(warm_checks_allocate_nothing);
+}
+
+#[test]
+fn a_warm_check_that_nobody_observes_allocates_nothing() {
+    warm_checks_allocate_nothing();
+}
+
+fn warm_checks_allocate_nothing() {
     for store in stores() {
         let issuer = issuer();
         let guard = Guard::new(issuer.verifier(), store);
@@ -118,6 +142,10 @@ fn the_claims_of_a_warm_token_are_read_without_allocating() {
 
 #[test]
 fn refusing_a_warm_token_that_is_revoked_allocates_nothing() {
+    observed(refusing_allocates_nothing);
+}
+
+fn refusing_allocates_nothing() {
     let issuer = issuer();
     let guard = Guard::new(issuer.verifier(), EmbeddedStore::in_memory());
     block_on(guard.ready()).unwrap();

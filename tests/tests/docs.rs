@@ -4,6 +4,8 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use jwt_revoke_core::metrics::ALL;
+
 /// Names such as `t4_a_token_of_another_kind_is_refused`, wherever `before` stands in front.
 fn row_tests(text: &str, before: &str) -> BTreeSet<String> {
     let name = |rest: &str| -> Option<String> {
@@ -91,5 +93,80 @@ fn the_page_of_defaults_says_what_the_code_says() {
     assert!(
         written == table,
         "docs/defaults.md is behind: UPDATE_DOCS=1 cargo test -p jwt-revoke-tests --test docs"
+    );
+}
+
+/// The names of metrics in a text, less what Prometheus puts behind those of histograms.
+fn metrics_named(text: &str) -> BTreeSet<&str> {
+    let names = text.match_indices("jwt_revoke_").map(|(at, _)| {
+        let rest = &text[at..];
+        let end = rest.find(|c: char| !(c.is_ascii_lowercase() || c == '_'));
+        let name = &rest[..end.unwrap_or(rest.len())];
+        name.strip_suffix("_bucket").unwrap_or(name)
+    });
+    // `jwt_revoke_core` is a crate.
+    names.filter(|name| *name != "jwt_revoke_core").collect()
+}
+
+#[test]
+fn the_page_of_metrics_says_what_the_code_says() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    let rows = ALL.iter().map(|metric| {
+        let labels: Vec<_> = metric
+            .labels
+            .iter()
+            .map(|label| format!("`{label}`"))
+            .collect();
+        let (name, labels) = (metric.name, labels.join(", "));
+        let (kind, unit, meaning) = (metric.kind.as_str(), metric.unit, metric.meaning);
+        format!("| `{name}` | {kind} | {labels} | {unit} | {meaning} |\n")
+    });
+    let rows: String = rows.collect();
+    let written = fs::read_to_string(&page).unwrap();
+    let head = "| name | kind | labels | unit | meaning |\n| --- | --- | --- | --- | --- |\n";
+    let (before, rest) = written.split_once(head).unwrap();
+    let (table, after) = rest.split_once("\n\n").unwrap_or(("", rest));
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let after = after.trim_start_matches('\n');
+        fs::write(&page, format!("{before}{head}{rows}\n{after}")).unwrap();
+        return;
+    }
+    assert!(
+        format!("{table}\n") == rows,
+        "docs/metrics.md is behind: UPDATE_DOCS=1 cargo test -p jwt-revoke-tests --test docs"
+    );
+    let known = ALL.iter().map(|metric| metric.name).collect();
+    assert_eq!(metrics_named(&written), known);
+}
+
+/// A name that stands in a second place is one that can differ.
+#[test]
+fn each_metric_is_named_in_one_place() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut named = Vec::new();
+    let mut folders = vec![root.join("crates")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(path).unwrap();
+                let quoted = text.match_indices("\"jwt_revoke_");
+                named.extend(quoted.filter_map(|(at, _)| {
+                    let rest = &text[at + 1..];
+                    let name = &rest[..rest.find('"').unwrap()];
+                    ALL.iter()
+                        .any(|metric| metric.name == name)
+                        .then(|| name.to_owned())
+                }));
+            }
+        }
+    }
+    let unique: BTreeSet<_> = named.iter().collect();
+    assert_eq!(
+        (named.len(), unique.len()),
+        (ALL.len(), ALL.len()),
+        "{named:?}"
     );
 }

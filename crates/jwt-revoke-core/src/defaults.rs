@@ -142,6 +142,12 @@ pub const ENDED_GLANCE: Duration = Duration::from_millis(250);
 /// than [`HEALING`], so that a store that is put right in time ends nothing.
 pub const ENDED_UNKNOWN: Duration = Duration::from_secs(5);
 
+/// What a guard is called in metrics and spans.
+pub const GUARD_NAME: &str = "default";
+
+/// How often a Redis store sets its gauges by itself.
+pub const METRICS_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What the cache of verified tokens takes at most, in bytes: about 20,000 usual tokens.
 pub const TOKEN_CACHE_BYTES: usize = 64 * 1024 * 1024;
 

@@ -87,6 +87,7 @@
 //!
 //! - `embedded` (default): a store in one file, or in memory. No server.
 //! - `redis`: Redis and Valkey, on tokio. `redis-rustls`: with TLS (`rediss://`).
+//! - `metrics`: counts and times, by the facade of the crate `metrics`; see the module `metrics`.
 //! - `test-util`: `FakeClock`.
 //!
 //! Without any, it verifies tokens and guards them by a [`Store`](store::Store) of your own.
@@ -98,6 +99,9 @@
 pub mod clock;
 pub mod defaults;
 pub mod guard;
+mod meters;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod report;
 pub mod revocation;
 pub mod session;

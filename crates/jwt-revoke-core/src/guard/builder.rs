@@ -7,7 +7,9 @@ use std::{
 };
 
 use super::{Guard, Outage, Shared, cache::TokenCache, outage::OutageLog};
-use crate::{defaults, revocation::Horizons, store::AnyStore, verify::Verifier};
+use crate::{
+    defaults, meters::GuardMeters, revocation::Horizons, store::AnyStore, verify::Verifier,
+};
 
 /// Sets what is one for all handles of a [`Guard`].
 ///
@@ -26,6 +28,7 @@ pub struct GuardBuilder {
     store: AnyStore,
     session_lifetime: Duration,
     token_cache: usize,
+    name: Box<str>,
 }
 
 impl GuardBuilder {
@@ -35,6 +38,7 @@ impl GuardBuilder {
             store,
             session_lifetime: defaults::SESSION_LIFETIME,
             token_cache: defaults::TOKEN_CACHE_BYTES,
+            name: defaults::GUARD_NAME.into(),
         }
     }
 
@@ -65,6 +69,13 @@ impl GuardBuilder {
         self
     }
 
+    /// What it is called in metrics and spans, so that several guards of a process can be told apart.
+    /// Guards of one name count together. Default [`GUARD_NAME`](defaults::GUARD_NAME).
+    pub fn with_name(mut self, name: impl Into<Box<str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
     /// The guard. Nothing is asked of the store yet; see [`Guard::ready`].
     #[must_use]
     pub fn build(self) -> Guard {
@@ -73,6 +84,7 @@ impl GuardBuilder {
             store,
             session_lifetime,
             token_cache,
+            name,
         } = self;
         let horizons =
             Horizons::covering(verifier.max_lifetime(), session_lifetime, verifier.leeway());
@@ -84,6 +96,8 @@ impl GuardBuilder {
             required: AtomicBool::new(false),
             cache: TokenCache::new(token_cache),
             outages: OutageLog::default(),
+            meters: GuardMeters::new(&name),
+            name,
         };
         Guard {
             shared: Arc::new(shared),
@@ -96,6 +110,7 @@ impl GuardBuilder {
 impl fmt::Debug for GuardBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardBuilder")
+            .field("name", &self.name)
             .field("session_lifetime", &self.session_lifetime)
             .field("token_cache", &self.token_cache)
             .finish_non_exhaustive()

@@ -21,6 +21,7 @@ use std::{
 };
 
 use futures::future::FutureExt as _;
+use tracing::{Instrument as _, Span, field::Empty};
 
 use self::{access::Token, cache::TokenCache};
 pub use self::{
@@ -36,6 +37,7 @@ pub use self::{
 };
 use crate::{
     Report,
+    meters::{Cached, GuardMeters, Path, Refreshed, Verdict},
     revocation::{Cutoffs, Horizons},
     store::{AnyStore, Health, Lookup, StoreError},
     verify::{Verifier, VerifyError},
@@ -83,6 +85,8 @@ struct Shared {
     required: AtomicBool,
     cache: TokenCache,
     outages: outage::OutageLog,
+    meters: GuardMeters,
+    name: Box<str>,
 }
 
 impl Guard {
@@ -133,20 +137,39 @@ impl Guard {
     ///
     /// A token that is in the cache, over a store that answers from this process, costs no allocation.
     pub fn check(&self, token: &str) -> Checked {
+        let span = tracing::debug_span!(
+            "check",
+            guard = &*self.shared.name,
+            shard = Empty,
+            path = Empty,
+            outcome = Empty,
+            dimension = Empty,
+        );
+        let inside = span.enter();
         let token = match self.verified(token) {
             Ok(token) => token,
-            Err(invalid) => return Checked::Now(Err(Denied::Invalid(invalid))),
+            Err(invalid) => {
+                let refused = Err(Denied::Invalid(invalid));
+                self.tell(&span, Path::Verify, &refused);
+                return Checked::Now(refused);
+            }
         };
         // From here on a token that was verified just now and one that was verified before are one.
         if let Some(found) = self.found_now(&token) {
-            return Checked::Now(self.decide(token, found));
+            let path = match self.consistency {
+                Consistency::Mirror { .. } => Path::Replica,
+                Consistency::Strict => Path::Memory,
+            };
+            return Checked::Now(self.decide(token, found, path, &span));
         }
-        let guard = self.clone();
+        drop(inside);
+        let (guard, outside) = (self.clone(), span.clone());
         Checked::Later(
             async move {
                 let found = guard.found(&token).await;
-                guard.decide(token, found)
+                guard.decide(token, found, Path::Store, &span)
             }
+            .instrument(outside)
             .boxed(),
         )
     }
@@ -184,6 +207,16 @@ impl Guard {
         self.shared.cache.stats()
     }
 
+    /// Sets the gauges of the feature `metrics` that tell of this guard and its store as they are just now:
+    /// call it when the numbers are about to be read. Does nothing without that feature, or without a
+    /// recorder.
+    pub fn record_metrics(&self) {
+        if cfg!(feature = "metrics") {
+            self.shared.meters.set_cache(&self.cache_stats());
+            self.shared.store.record_metrics();
+        }
+    }
+
     /// How old the knowledge may be by which this handle judges.
     pub fn consistency(&self) -> Consistency {
         self.consistency
@@ -196,6 +229,16 @@ impl Guard {
 
     pub(crate) fn store(&self) -> &AnyStore {
         &self.shared.store
+    }
+
+    /// What it is called in metrics and spans.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Counts a refresh.
+    pub(crate) fn refreshed(&self, outcome: Refreshed) {
+        self.shared.meters.refreshed(outcome);
     }
 
     /// Has the store keep entries as long as the tokens of this guard need. Once is enough for the
@@ -211,14 +254,21 @@ impl Guard {
     /// The token behind a text, genuine and in force.
     fn verified(&self, text: &str) -> Result<Arc<Token>, VerifyError> {
         let Shared {
-            verifier, cache, ..
+            verifier,
+            cache,
+            meters,
+            ..
         } = &*self.shared;
         let question = cache.question(text);
         let known = |token: &Token| verifier.still_accepts(&token.verified);
         if let Some(token) = question.and_then(|question| cache.get(question, known)) {
+            meters.looked_up(Cached::Hit);
             return Ok(token);
         }
-        let verified = verifier.verify(text)?;
+        if question.is_some() {
+            meters.looked_up(Cached::Miss);
+        }
+        let verified = meters.verifying(|| verifier.verify(text))?;
         let token = Arc::new(Token::new(verified, &self.shared));
         if let Some(question) = question {
             cache.insert(question, &token);
@@ -282,6 +332,30 @@ impl Guard {
         &self,
         token: Arc<Token>,
         found: Result<Cutoffs, StoreError>,
+        path: Path,
+        span: &Span,
+    ) -> Result<Access, Denied> {
+        if !span.is_disabled() {
+            span.record("shard", token.verified.shard().number());
+        }
+        let failed = found.is_err();
+        let decision = self.judge(token, found);
+        let path = match (&decision, path) {
+            _ if !failed => path,
+            // By what is known here although the store did not answer.
+            (Err(Denied::Revoked { .. }), Path::Store) => Path::Replica,
+            (Err(Denied::Revoked { .. }), path) => path,
+            _ => Path::Policy,
+        };
+        self.tell(span, path, &decision);
+        decision
+    }
+
+    #[inline]
+    fn judge(
+        &self,
+        token: Arc<Token>,
+        found: Result<Cutoffs, StoreError>,
     ) -> Result<Access, Denied> {
         let unknown = token
             .judged(found)
@@ -299,6 +373,34 @@ impl Guard {
             }
         };
         Ok(Access::new(token, standing, self))
+    }
+
+    /// Counts a decision.
+    #[inline]
+    fn tell(&self, span: &Span, path: Path, decision: &Result<Access, Denied>) {
+        let verdict = match decision {
+            Ok(_) => Verdict::Allowed,
+            Err(Denied::Revoked { .. }) => Verdict::Revoked,
+            Err(Denied::StoreUnavailable(_)) => Verdict::Unavailable,
+            Err(_) => Verdict::Invalid,
+        };
+        self.shared.meters.checked(path, verdict);
+        if !span.is_disabled() {
+            record(span, path, verdict, decision);
+        }
+    }
+}
+
+/// Tells a span of a decision.
+#[cold]
+fn record(span: &Span, path: Path, verdict: Verdict, decision: &Result<Access, Denied>) {
+    span.record("path", path.as_str());
+    span.record("outcome", verdict.as_str());
+    if let Err(Denied::Revoked {
+        dimension: Some(dimension),
+    }) = decision
+    {
+        span.record("dimension", dimension.name());
     }
 }
 

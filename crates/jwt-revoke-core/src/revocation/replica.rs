@@ -279,6 +279,16 @@ impl Replica {
         self.entries.load(Ordering::Relaxed)
     }
 
+    /// What they take, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.shards.iter().map(|copy| copy.table.bytes()).sum()
+    }
+
+    /// How long ago it was made.
+    pub(crate) fn since_made(&self) -> Duration {
+        self.start.elapsed()
+    }
+
     fn copy(&self, shard: Shard) -> &Copy {
         &self.shards[usize::from(shard.number())]
     }

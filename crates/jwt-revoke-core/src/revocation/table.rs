@@ -96,6 +96,13 @@ impl<E: Copy> Table<E> {
         selected
     }
 
+    /// What the maps take, filled or not, in bytes: to seven entries they keep room for eight, and a byte
+    /// for each.
+    pub(crate) fn bytes(&self) -> usize {
+        let room: usize = self.read().iter().map(Part::capacity).sum();
+        room * 8 / 7 * (size_of::<(Digest, E)>() + 1)
+    }
+
     #[cfg(feature = "embedded")]
     pub(crate) fn len(&self) -> usize {
         self.read().iter().map(Part::len).sum()

@@ -6,6 +6,7 @@ use futures::future::{Either, select};
 use futures_timer::Delay;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use tracing::{Instrument as _, field::Empty};
 
 use super::{
     grant::claim_values,
@@ -14,6 +15,7 @@ use super::{
 };
 use crate::{
     Report,
+    meters::Refreshed,
     revocation::Digest,
     session::{
         AttemptId, Cause, Event, EventKind, IssueError, Outcome, Presented, Proposal, Refreshing,
@@ -71,11 +73,20 @@ impl Sessions {
         presenter: impl FnOnce(&ClientId) -> Option<ClientId>,
         wanted: Option<&Scope>,
     ) -> Result<Pair, RefreshError> {
-        let exchanged = self.try_exchange(token, presenter, wanted).await;
+        let guard = &self.0.guard;
+        let span = tracing::debug_span!("refresh", guard = guard.name(), outcome = Empty);
+        let exchanged = self.try_exchange(token, presenter, wanted);
+        let exchanged = exchanged.instrument(span.clone()).await;
+        let refreshed = match &exchanged {
+            Ok((refreshed, _)) => *refreshed,
+            Err(error) => error.into(),
+        };
+        guard.refreshed(refreshed);
+        span.record("outcome", refreshed.as_str());
         if let Err(error @ (RefreshError::Hook(_) | RefreshError::Issue(_))) = &exchanged {
             tracing::warn!(reason = %Report(error), "the application failed a refresh");
         }
-        exchanged
+        exchanged.map(|(_, pair)| pair)
     }
 
     async fn try_exchange(
@@ -83,7 +94,7 @@ impl Sessions {
         token: &str,
         presenter: impl FnOnce(&ClientId) -> Option<ClientId>,
         wanted: Option<&Scope>,
-    ) -> Result<Pair, RefreshError> {
+    ) -> Result<(Refreshed, Pair), RefreshError> {
         let inner = &*self.0;
         let verified = inner
             .refresh_verifier()
@@ -114,7 +125,9 @@ impl Sessions {
             return Err(token.too_much());
         }
         let mut retried_at = None;
-        let identity = match inner.rotate(&rotating).await? {
+        let outcome = inner.rotate(&rotating).await?;
+        let refreshed = Refreshed::from(&outcome);
+        let identity = match outcome {
             Outcome::Rotated(identity) => identity,
             Outcome::Retried(identity) => {
                 inner.tell_of(&token, EventKind::GraceRetry);
@@ -127,7 +140,7 @@ impl Sessions {
             }
             refused => return Err(inner.refused(&token, &refused)),
         };
-        Ok(inner.pair(&Signing {
+        let pair = inner.pair(&Signing {
             subject: &token.subject,
             session: &token.session,
             client: &token.presented.client,
@@ -136,7 +149,8 @@ impl Sessions {
             scope: &scope,
             access_scope: wanted.unwrap_or(&scope),
             own: &own,
-        })?)
+        })?;
+        Ok((refreshed, pair))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use futures::future::{BoxFuture, FutureExt as _};
+use tracing::{Instrument as _, debug_span, field::Empty};
 
 use crate::{
     clock::Timestamp,
@@ -44,8 +45,16 @@ impl AnyStore {
         }
     }
 
-    fn lookup<'a>(&'a self, query: &'a Lookup<'_>) -> BoxFuture<'a, Result<Cutoffs, StoreError>> {
-        self.0.boxed_lookup(query)
+    async fn lookup(&self, query: &Lookup<'_>) -> Result<Cutoffs, StoreError> {
+        let span = debug_span!("lookup", shard = query.shard.number(), outcome = Empty);
+        let found = self.0.boxed_lookup(query).instrument(span.clone()).await;
+        let outcome = match &found {
+            Ok(found) if *found == Cutoffs::NONE => "nothing",
+            Ok(_) => "found",
+            Err(_) => "failed",
+        };
+        span.record("outcome", outcome);
+        found
     }
 
     /// At once where the store can, else awaited.
@@ -68,18 +77,46 @@ impl AnyStore {
         self.0.dyn_health()
     }
 
-    pub(crate) fn revoke<'a>(
-        &'a self,
-        revocations: &'a [Revocation],
-    ) -> BoxFuture<'a, Result<Timestamp, StoreError>> {
-        self.0.boxed_revoke(revocations)
+    pub(crate) fn record_metrics(&self) {
+        self.0.dyn_record_metrics();
     }
 
-    pub(crate) fn transition<'a>(
-        &'a self,
-        transition: &'a Transition<'_>,
-    ) -> BoxFuture<'a, Result<Transitioned, StoreError>> {
-        self.0.boxed_transition(transition)
+    pub(crate) async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
+        let span = debug_span!(
+            "revoke",
+            entries = revocations.len(),
+            dimension = revocations
+                .first()
+                .map(|first| first.audit.dimension.name()),
+            outcome = Empty,
+        );
+        let written = self
+            .0
+            .boxed_revoke(revocations)
+            .instrument(span.clone())
+            .await;
+        span.record("outcome", if written.is_ok() { "kept" } else { "failed" });
+        written
+    }
+
+    pub(crate) async fn transition(
+        &self,
+        transition: &Transition<'_>,
+    ) -> Result<Transitioned, StoreError> {
+        let span = debug_span!(
+            "transition",
+            step = transition.name(),
+            shard = transition.shard().number(),
+            outcome = Empty,
+        );
+        let taken = self
+            .0
+            .boxed_transition(transition)
+            .instrument(span.clone())
+            .await;
+        let outcome = taken.as_ref().map_or("failed", Transitioned::name);
+        span.record("outcome", outcome);
+        taken
     }
 
     pub(crate) fn now(&self, shard: Shard) -> BoxFuture<'_, Result<Timestamp, StoreError>> {
@@ -120,6 +157,7 @@ trait DynStore: Send + Sync {
     fn dyn_lookup_now(&self, query: &Lookup<'_>) -> Option<Result<Cutoffs, StoreError>>;
     fn dyn_consistency(&self) -> Consistency;
     fn dyn_health(&self) -> Health;
+    fn dyn_record_metrics(&self);
     fn boxed_revoke<'a>(
         &'a self,
         revocations: &'a [Revocation],
@@ -152,6 +190,10 @@ impl<S: Store> DynStore for S {
 
     fn dyn_health(&self) -> Health {
         self.health()
+    }
+
+    fn dyn_record_metrics(&self) {
+        self.record_metrics();
     }
 
     fn boxed_revoke<'a>(

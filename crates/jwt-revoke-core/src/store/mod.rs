@@ -229,6 +229,10 @@ pub trait Store: Send + Sync + 'static {
         Health::Fresh
     }
 
+    /// Sets the store's gauges, as [`Guard::record_metrics`](crate::Guard::record_metrics) does. The
+    /// default has none.
+    fn record_metrics(&self) {}
+
     /// Whether the store can be read and written just now: reachable, of the right layout, no shard
     /// without its data.
     ///

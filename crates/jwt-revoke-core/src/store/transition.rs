@@ -2,6 +2,7 @@
 
 use crate::{
     clock::Timestamp,
+    meters::Refreshed,
     revocation::{Digest, Shard},
     session::{AttemptId, Outcome, Policy, Presented, Proposal, Record, SessionCap},
     token::{SessionId, Subject},
@@ -28,6 +29,32 @@ pub enum Transition<'a> {
     MarkPrivileges(&'a Index<'a>),
 }
 
+impl Transition<'_> {
+    /// What kind of step it is.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Open(_) => "open",
+            Self::Look(_) => "look",
+            Self::Rotate(_) => "rotate",
+            Self::End(_) => "end",
+            Self::EndOthers(_) => "end_others",
+            Self::List(_) => "list",
+            Self::MarkPrivileges(_) => "mark_privileges",
+        }
+    }
+
+    /// Where its sessions lie.
+    pub(crate) fn shard(&self) -> Shard {
+        match self {
+            Self::Open(opening) => opening.index.shard,
+            Self::Look(rotating) | Self::Rotate(rotating) => rotating.index.shard,
+            Self::End(ending) => ending.index.shard,
+            Self::EndOthers(ending) => ending.index.shard,
+            Self::List(index) | Self::MarkPrivileges(index) => index.shard,
+        }
+    }
+}
+
 /// What a [`Transition`] answers.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -43,6 +70,25 @@ pub enum Transitioned {
     Listed(Vec<(SessionId, Record)>),
     /// To [`Transition::MarkPrivileges`].
     Marked,
+}
+
+impl Transitioned {
+    /// What became of the step.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Opened(opened) => match opened {
+                Opened::Opened(_) => "opened",
+                Opened::Stale => "stale",
+                Opened::Revoked(_) => "revoked",
+                Opened::OpenAt(_) => "open_at",
+                Opened::Full => "full",
+            },
+            Self::Rotated(outcome) => Refreshed::from(outcome).as_str(),
+            Self::Ended(_) => "ended",
+            Self::Listed(_) => "listed",
+            Self::Marked => "marked",
+        }
+    }
 }
 
 /// The sessions of a user: which index, in which shard.

@@ -40,6 +40,11 @@ impl Denylist {
         expired.into_iter().map(|(digest, _)| digest).collect()
     }
 
+    /// What they take, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

@@ -44,6 +44,7 @@ use crate::{
     clock::Timestamp,
     defaults,
     guard::Consistency,
+    meters::EmbeddedMeters,
     revocation::{Cutoff, Cutoffs, Horizons, Shard},
     store::{Lookup, Revocation, Store, StoreError, Transition, Transitioned, WriteRefusal},
 };
@@ -241,6 +242,11 @@ impl Store for EmbeddedStore {
         self.ask(|waiter| Request::Require(horizons, waiter)).await
     }
 
+    fn record_metrics(&self) {
+        let bytes = self.shared.denylist.bytes();
+        self.shared.meters.set(&self.stats(), bytes);
+    }
+
     async fn ready(&self) -> Result<(), StoreError> {
         self.shared.working()?;
         let ahead = self.shared.clock.ahead();
@@ -291,11 +297,13 @@ struct Shared {
     sessions: AtomicU64,
     /// Whether the writer was asked to reserve instants and has not done it yet.
     nudged: AtomicBool,
+    meters: EmbeddedMeters,
 }
 
 impl Shared {
     fn new(name: String, denylist: Denylist, clock: StoreClock) -> Self {
         Self {
+            meters: EmbeddedMeters::new(&name),
             name,
             denylist,
             clock,

@@ -44,13 +44,14 @@ impl Breaker {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State::default();
     }
 
-    /// The store did not answer.
-    pub(super) fn failed(&self, now: Instant, others: Others) {
+    /// The store did not answer. Returns whether that opened it.
+    pub(super) fn failed(&self, now: Instant, others: Others) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.failures = state.failures.saturating_add(1);
-        if state.failures >= PATIENCE || others == Others::Silent {
-            state.next_probe = Some(now + PAUSE);
+        if state.failures < PATIENCE && others == Others::Answered {
+            return false;
         }
+        state.next_probe.replace(now + PAUSE).is_none()
     }
 }
 
@@ -87,10 +88,17 @@ mod tests {
     #[test]
     fn r1_an_open_breaker_fails_checks_at_once_and_has_the_store_probed_once_in_a_pause() {
         let (breaker, start) = (Breaker::default(), Instant::now());
+        let mut opened = 0;
         for _ in 0..PATIENCE {
             assert_eq!(breaker.admits(start), Admission::Ask);
-            breaker.failed(start, Others::Answered);
+            assert!(!breaker.is_open(start));
+            opened += u32::from(breaker.failed(start, Others::Answered));
         }
+        assert_eq!(opened, 1);
+        assert!(
+            breaker.is_open(start) && !breaker.failed(start, Others::Answered),
+            "already"
+        );
         assert_eq!(breaker.admits(start), Admission::Fail);
         assert_eq!(breaker.admits(start + PAUSE), Admission::FailAndProbe);
         assert_eq!(breaker.admits(start + PAUSE), Admission::Fail);
@@ -101,7 +109,7 @@ mod tests {
     #[test]
     fn r1_one_failure_opens_it_where_the_follower_hears_nothing_either() {
         let (breaker, start) = (Breaker::default(), Instant::now());
-        breaker.failed(start, Others::Silent);
+        assert!(breaker.failed(start, Others::Silent));
         assert_eq!(breaker.admits(start), Admission::Fail);
         breaker.answered();
         assert_eq!(breaker.admits(start), Admission::Ask);
@@ -111,7 +119,7 @@ mod tests {
     fn r1_failures_that_are_not_in_a_row_open_nothing() {
         let (breaker, start) = (Breaker::default(), Instant::now());
         for _ in 0..3 * PATIENCE {
-            breaker.failed(start, Others::Answered);
+            assert!(!breaker.failed(start, Others::Answered));
             breaker.answered();
         }
         assert_eq!(breaker.admits(start), Admission::Ask);

@@ -21,9 +21,11 @@ use tokio::{
     sync::oneshot,
     time::{Instant, sleep, timeout},
 };
+use tracing::Instrument as _;
 
 use crate::{
     defaults,
+    meters::Restart,
     revocation::{Moment, Replica, SHARDS, Shard},
     store::redis::{
         Inner,
@@ -85,9 +87,12 @@ async fn follow_all(store: &Weak<Inner>, config: &Config) {
         vec![Shard::all().collect()]
     };
     drop(inner);
-    let sources = sources
-        .into_iter()
-        .map(|shards| supervise(store, config, shards));
+    let sources = sources.into_iter().map(|shards| {
+        let count = shards.len();
+        let first = shards.first().map(|shard| shard.number());
+        let span = tracing::debug_span!("follow", first, shards = count);
+        supervise(store, config, shards).instrument(span)
+    });
     join_all(sources).await;
 }
 
@@ -117,12 +122,14 @@ async fn supervise(store: &Weak<Inner>, config: &Config, shards: Vec<Shard>) {
             tracing::error!("the follower of the store's log panicked; it starts anew");
             // Where it stood is not known any more.
             cursors = shards.iter().map(|_| Cursor::start()).collect();
+            restarted(store, Restart::Panicked);
             sleep(PAUSE).await;
             continue;
         };
         match ended {
             End::Gone => return,
             End::Failed(failure) => {
+                restarted(store, Restart::Failed);
                 let reason = format!("{failure:?}");
                 // Said once, not with every attempt.
                 if reason != told {
@@ -136,6 +143,12 @@ async fn supervise(store: &Weak<Inner>, config: &Config, shards: Vec<Shard>) {
         }
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn restarted(store: &Weak<Inner>, reason: Restart) {
+    if let Some(inner) = store.upgrade() {
+        inner.meters.restarted(reason);
     }
 }
 
@@ -401,6 +414,10 @@ impl Source {
         let Some((_, bounds)) = self.probed else {
             return Ok(whole);
         };
+        if news.is_empty() {
+            return Ok(whole);
+        }
+        let inner = store.upgrade().ok_or(End::Gone)?;
         for (index, entries) in news {
             let shard = self.shards[index];
             for entry in entries {
@@ -408,12 +425,13 @@ impl Source {
                     tracing::warn!(%shard, "the log has a gap; it is read anew");
                     whole[index] = false;
                     cursors[index] = Cursor::start();
-                    store.upgrade().ok_or(End::Gone)?.mend(shard);
+                    inner.mend(shard);
                     break;
                 }
                 match entry.known(&bounds) {
                     Some((digest, cutoff, life)) => {
                         self.replica.keep(shard, digest, cutoff, life);
+                        inner.measure(&cursors[index], &entry);
                     }
                     None => {
                         tracing::warn!(%shard, "the log holds an entry that no script of ours writes");

@@ -13,6 +13,7 @@ use std::{
 use fred::types::Value;
 use futures::future::join_all;
 use tokio::time::{Instant, sleep};
+use tracing::Instrument as _;
 
 use crate::{
     clock::millis,
@@ -147,11 +148,12 @@ impl Inner {
             inner: Arc::clone(self),
             shard,
         };
-        tokio::spawn(async move {
+        let healing = async move {
             if let Err(error) = turn.inner.heal(shard).await {
                 tracing::debug!(%error, %shard, "a shard could not be healed yet");
             }
-        });
+        };
+        tokio::spawn(healing.instrument(tracing::debug_span!(parent: None, "heal", %shard)));
         false
     }
 
@@ -227,7 +229,7 @@ impl Inner {
     /// Puts back what a shard lacks, in the background: its log has a gap, or ends too early.
     pub(super) fn mend(self: &Arc<Self>, shard: Shard) {
         let (inner, noticed) = (Arc::clone(self), Instant::now());
-        tokio::spawn(async move {
+        let mending = async move {
             while !inner.healing.begin(shard) {
                 // Whatever began since then has it in mind.
                 if inner.healing.has_begun(shard, noticed) {
@@ -252,7 +254,8 @@ impl Inner {
                     }
                 }
             }
-        });
+        };
+        tokio::spawn(mending.instrument(tracing::debug_span!(parent: None, "mend", %shard)));
     }
 
     /// Puts back what this process remembers and the shard may lack: at once what it wrote itself, then
@@ -342,6 +345,7 @@ impl Inner {
     ) -> Result<usize, StoreError> {
         for chunk in entries.chunks(CHUNK) {
             self.put_back(shard, chunk).await?;
+            self.meters.healed(chunk.len());
             sleep(BREATH).await;
         }
         Ok(entries.len())

@@ -85,6 +85,11 @@ impl Cursor {
         true
     }
 
+    /// Whether what is read was there before.
+    pub(super) fn is_catching_up(&self) -> bool {
+        self.catching_up
+    }
+
     /// Everything has been read that was there.
     pub(super) fn drained(&mut self) {
         self.catching_up = false;
@@ -125,8 +130,12 @@ impl Logged {
 
     /// What a replica is to know of it; `None` if it is none of ours, or its bounds forbid to believe it.
     pub(super) fn known(&self, bounds: &Bounds) -> Option<(Digest, Cutoff, Life)> {
-        let written = Timestamp::from_millis(number(&self.id).0);
-        self.said.as_ref()?.known(written, bounds)
+        self.said.as_ref()?.known(self.written(), bounds)
+    }
+
+    /// When the store wrote it, by its own clock.
+    pub(super) fn written(&self) -> Timestamp {
+        Timestamp::from_millis(number(&self.id).0)
     }
 }
 

@@ -226,7 +226,9 @@ impl Inner {
         } else {
             Others::Answered
         };
-        breaker.failed(Instant::now(), others);
+        if breaker.failed(Instant::now(), others) {
+            self.meters.opened();
+        }
     }
 }
 

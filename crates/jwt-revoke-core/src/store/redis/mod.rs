@@ -19,6 +19,7 @@ mod heal;
 mod keys;
 mod log;
 mod lookup;
+mod measure;
 mod revoke;
 mod scripts;
 mod session;
@@ -54,6 +55,7 @@ use self::{
 use crate::{
     clock::Timestamp,
     defaults,
+    meters::RedisMeters,
     revocation::{Cutoffs, Horizons, Replica, SHARDS, Shard},
     store::{Consistency, Health, Lookup, Revocation, Store, StoreError, Transition, Transitioned},
 };
@@ -112,6 +114,7 @@ pub(in crate::store::redis) struct Inner {
     follower: OnceLock<FollowerHandle>,
     healing: Healing,
     clocks: Clocks,
+    meters: RedisMeters,
 }
 
 impl RedisStore {
@@ -162,6 +165,7 @@ impl RedisStore {
             name: address.name.clone(),
             cluster: address.is_cluster(),
             keys: Keys::new(&settings.prefix),
+            meters: RedisMeters::new(&address.name, &settings.prefix),
             // Asking twice does no harm, and covers a connection that was closed while idle.
             checks: link(settings.check_timeout, 2)?,
             // A lost answer to a write is our business: see `Inner::write`.
@@ -178,6 +182,7 @@ impl RedisStore {
             },
             settings,
         });
+        measure::start(&inner);
         if inner.is_followed() {
             let follower = follow::start(Arc::downgrade(&inner), config.clone());
             let follower = follower.map_err(|error| {
@@ -235,6 +240,10 @@ impl Store for RedisStore {
 
     fn health(&self) -> Health {
         self.0.health()
+    }
+
+    fn record_metrics(&self) {
+        self.0.record_metrics();
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

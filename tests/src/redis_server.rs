@@ -17,6 +17,8 @@ use tempfile::TempDir;
 /// Without persistence, unless the arguments say otherwise: what restarts has lost its data.
 pub struct RedisServer {
     child: Option<Child>,
+    /// What is run: another server that speaks the same, perhaps.
+    program: String,
     port: u16,
     folder: TempDir,
     args: Vec<String>,
@@ -40,14 +42,24 @@ impl RedisServer {
     ///
     /// As [`start`](Self::start).
     pub fn start_with(args: &[&str]) -> Self {
+        Self::start_program("redis-server", args)
+    }
+
+    /// The same of another server that takes the same arguments, such as `valkey-server`.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_program(program: &str, args: &[&str]) -> Self {
         // Another process may take a port between our look and the server's start.
         for _ in 0..5 {
             let mut server = Self::stopped_with(args);
+            program.clone_into(&mut server.program);
             if server.try_run() {
                 return server;
             }
         }
-        panic!("redis-server does not come up with {args:?}");
+        panic!("{program} does not come up with {args:?}");
     }
 
     /// A server that does not run yet: [`run`](Self::run) starts it.
@@ -58,6 +70,7 @@ impl RedisServer {
     fn stopped_with(args: &[&str]) -> Self {
         Self {
             child: None,
+            program: "redis-server".to_owned(),
             port: free_port(),
             folder: TempDir::new().expect("a temporary folder"),
             args: args.iter().map(ToString::to_string).collect(),
@@ -126,7 +139,7 @@ impl RedisServer {
     }
 
     fn try_run(&mut self) -> bool {
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(&self.program);
         let plain = if self.authority.is_some() {
             0
         } else {

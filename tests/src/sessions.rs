@@ -11,7 +11,7 @@ use jwt_revoke_core::{
     session::{AttemptId, Identity, Outcome, Policy, Presented, Proposal, Record, SessionCap},
     store::{
         Ending, EndingOthers, Index, Opened, Opening, Reach, Revocation, Rotating, Store,
-        Transition, Transitioned,
+        StoreError, Transition, Transitioned,
     },
     token::{ClientId, Jti, SessionId, Subject},
 };
@@ -130,21 +130,22 @@ impl Line {
 
     /// Presents a token.
     pub async fn rotate<S: Store>(&self, store: &S, presented: &Presented, ask: &Ask) -> Outcome {
-        self.present(store, presented, ask, true).await
+        self.present(store, presented, ask, true).await.unwrap()
     }
 
     /// Asks what presenting a token would do.
     pub async fn look<S: Store>(&self, store: &S, presented: &Presented, ask: &Ask) -> Outcome {
-        self.present(store, presented, ask, false).await
+        self.present(store, presented, ask, false).await.unwrap()
     }
 
-    async fn present<S: Store>(
+    /// Presents a token, or asks what that would do, where the store may refuse.
+    pub async fn present<S: Store>(
         &self,
         store: &S,
         presented: &Presented,
         ask: &Ask,
         commit: bool,
-    ) -> Outcome {
+    ) -> Result<Outcome, StoreError> {
         let covering = self.covering_token();
         let rotating = Rotating {
             index: self.user.index(),
@@ -163,8 +164,8 @@ impl Line {
         } else {
             Transition::Look(&rotating)
         };
-        match step(store, transition).await {
-            Transitioned::Rotated(outcome) => outcome,
+        match store.transition(&transition).await? {
+            Transitioned::Rotated(outcome) => Ok(outcome),
             other => panic!("{other:?}"),
         }
     }

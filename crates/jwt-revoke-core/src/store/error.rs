@@ -42,6 +42,15 @@ pub enum StoreError {
         /// Why.
         refusal: WriteRefusal,
     },
+    /// It was written, and not confirmed in time by as many replicas or disks as asked for: a failover
+    /// may forget it. Say so to whoever asked, and try again; repeating does no harm.
+    #[error("{store} has written it, and only {confirmed} confirmed that")]
+    Unconfirmed {
+        /// The store, without credentials.
+        store: String,
+        /// How many did, of how many, and within which time.
+        confirmed: String,
+    },
     /// The store answers, and refuses to be read.
     #[error("{store} refuses reads: {reason}")]
     ReadRefused {

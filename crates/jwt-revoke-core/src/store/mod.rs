@@ -15,7 +15,7 @@ use std::{future::Future, time::Duration};
 #[cfg(feature = "embedded")]
 pub use self::embedded::{AuditEntry, EmbeddedBuilder, EmbeddedStats, EmbeddedStore};
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisBuilder, RedisStore};
+pub use self::redis::{Durability, RedisBuilder, RedisStore};
 pub use self::{
     any::AnyStore,
     error::{BoxError, StoreError, WriteRefusal},

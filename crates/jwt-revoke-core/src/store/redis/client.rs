@@ -12,7 +12,7 @@ use std::{
 };
 
 use fred::{
-    clients::Client,
+    clients::{Client, Pipeline},
     error::{Error, ErrorKind},
     interfaces::{ClientLike as _, ClusterInterface as _, EventInterface as _},
     types::{
@@ -48,6 +48,12 @@ pub(super) struct LinkOptions {
     pub(super) connect_timeout: Duration,
     /// How often a command is sent when the connection breaks under it. Scripts that write: once.
     pub(super) attempts: u32,
+}
+
+/// A command and its arguments.
+pub(super) struct Command {
+    pub(super) name: &'static str,
+    pub(super) args: Vec<Value>,
 }
 
 /// Whether a link is connected, or why not.
@@ -190,6 +196,51 @@ impl Link {
         answer
     }
 
+    /// Sends commands one right behind the other, and returns the answer to each. The link is to one
+    /// server. That all go over one connection is likely, and not promised: it may break between two.
+    pub(super) async fn send_all(
+        &self,
+        commands: Vec<Command>,
+        bound: Duration,
+    ) -> Result<Vec<Result<Reply, Failure>>, Failure> {
+        let options = Options {
+            timeout: Some(bound.saturating_sub(HEAD_START).max(HEAD_START)),
+            max_attempts: Some(self.attempts),
+            ..Options::default()
+        };
+        let pipeline = Pipeline::from(self.client.with_options(&options));
+        let expected = commands.len();
+        for Command { name, args } in commands {
+            let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
+            // Only queued.
+            pipeline
+                .custom::<Value, Value>(command, args)
+                .await
+                .map_err(|error| failure(&error, bound))?;
+        }
+        let Ok(answers) = timeout(bound, pipeline.try_all::<Value>()).await else {
+            return Err(Failure::TimedOut(bound));
+        };
+        let answers = answers.into_iter().map(|answer| match answer {
+            Ok(value) => Ok(Reply::from(value)),
+            Err(error) => Err(failure(&error, bound)),
+        });
+        let answers: Vec<_> = answers.collect();
+        let demoted =
+            |answer: &Result<_, Failure>| matches!(answer, Err(failure) if failure.is_read_only());
+        if answers.iter().any(demoted) {
+            self.look_for_the_primary();
+        }
+        if answers.len() == expected {
+            return Ok(answers);
+        }
+        // The client tells in one what befell them all.
+        match answers.into_iter().next() {
+            Some(Err(failure)) => Err(failure),
+            _ => Err(Failure::odd("several commands were answered as one")),
+        }
+    }
+
     /// A primary that was demoted keeps its connections: look for the new one, once a second at most.
     pub(super) fn look_for_the_primary(&self) {
         let now = tokio::time::Instant::now();
@@ -273,6 +324,14 @@ fn failure(error: &Error, bound: Duration) -> Failure {
 fn starts_with_a_code(details: &str) -> bool {
     let code = details.split_whitespace().next().unwrap_or("");
     code.len() >= 3 && code.bytes().all(|b| b.is_ascii_uppercase())
+}
+
+impl Command {
+    /// A command of words.
+    pub(super) fn of(name: &'static str, args: &[&str]) -> Self {
+        let args = args.iter().map(|arg| Value::from(*arg)).collect();
+        Self { name, args }
+    }
 }
 
 impl Reply {

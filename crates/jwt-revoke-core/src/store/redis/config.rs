@@ -8,7 +8,7 @@ use crate::{
     clock::{Clock, SystemClock},
     defaults,
     store::{
-        RedisStore, StoreError,
+        Durability, RedisStore, StoreError,
         redis::{address::Address, start},
     },
 };
@@ -35,6 +35,7 @@ pub(super) struct Settings {
     pub(super) connect_timeout: Duration,
     pub(super) healing: Duration,
     pub(super) replica_entries: usize,
+    pub(super) durability: Durability,
     pub(super) legacy_prefix: Option<String>,
     pub(super) legacy_writes: bool,
     pub(super) strict_eviction: bool,
@@ -55,6 +56,7 @@ impl RedisBuilder {
                 connect_timeout: defaults::CONNECT_TIMEOUT,
                 healing: defaults::HEALING,
                 replica_entries: defaults::REPLICA_ENTRIES,
+                durability: Durability::default(),
                 legacy_prefix: None,
                 legacy_writes: false,
                 strict_eviction: false,
@@ -139,6 +141,13 @@ impl RedisBuilder {
         self
     }
 
+    /// How durable a revocation, or a step of a session, must be before it is acknowledged; default
+    /// [`Durability::Configured`]. One that is not confirmed in time is [`StoreError::Unconfirmed`].
+    pub fn with_durability(mut self, durability: Durability) -> Self {
+        self.settings.durability = durability;
+        self
+    }
+
     /// Also asks for `{prefix}{jti}`, the key by which other services know a revoked token: with
     /// `"blacklist:"` the common `SET blacklist:<jti> 1 EX ttl`.
     ///
@@ -176,7 +185,7 @@ impl RedisBuilder {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Address`] for a malformed address; [`StoreError::Open`] when the server does not
+    /// [`StoreError::Address`] for a malformed address, or settings that make no sense; [`StoreError::Open`] when the server does not
     /// answer or refuses us, within the connect timeout; [`StoreError::Unfit`] and
     /// [`StoreError::Layout`] for a server that cannot be used. All name the store, the reason, and
     /// what to do.
@@ -211,6 +220,13 @@ impl RedisBuilder {
             return Err(StoreError::Address {
                 address: address.name,
                 reason: "legacy writes need a legacy prefix".to_owned(),
+            });
+        }
+        let durability = self.settings.durability;
+        if let Err(reason) = durability.check(self.settings.write_timeout) {
+            return Err(StoreError::Address {
+                address: address.name,
+                reason,
             });
         }
         #[cfg(feature = "redis-rustls")]

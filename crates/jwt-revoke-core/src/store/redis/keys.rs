@@ -106,6 +106,15 @@ impl Keys {
         words
     }
 
+    /// A key of ours in the slot of `key`, which may be another service's.
+    pub(super) fn beside(&self, key: &str, name: &str) -> String {
+        // All begin with the prefix.
+        let prefix = self.before[0]
+            .split_once(":{")
+            .map_or("", |(prefix, _)| prefix);
+        format!("{prefix}:{{{}}}:{name}", hashed(key))
+    }
+
     fn named(&self, shard: Shard, name: &str) -> String {
         let before = &*self.before[usize::from(shard.number()) % TAGS.len()];
         // With room for an identifier behind it.
@@ -139,11 +148,16 @@ pub(super) fn shard_slot(shard: Shard) -> u16 {
 
 /// The slot of a key: CRC16 of the hash tag, or of the whole key without one.
 pub(super) fn slot(key: &str) -> u16 {
+    crc16(hashed(key).as_bytes()) % SLOTS
+}
+
+/// The part of a key that decides where it lies: the hash tag, or all of it without one.
+fn hashed(key: &str) -> &str {
     let tagged = key.split_once('{').and_then(|(_, rest)| {
         let (tag, _) = rest.split_once('}')?;
         (!tag.is_empty()).then_some(tag)
     });
-    crc16(tagged.unwrap_or(key).as_bytes()) % SLOTS
+    tagged.unwrap_or(key)
 }
 
 fn tag(shard: Shard) -> &'static str {

@@ -12,7 +12,9 @@
 mod address;
 mod breaker;
 mod client;
+mod commit;
 mod config;
+mod durability;
 mod failure;
 mod follow;
 mod heal;
@@ -41,17 +43,18 @@ use fred::types::config::Config;
 use tokio::runtime::Handle;
 
 pub(in crate::store) use self::address::is_redis;
-pub use self::config::RedisBuilder;
 use self::{
     address::Address,
     breaker::Breaker,
     client::{Link, LinkOptions},
+    commit::Commits,
     config::Settings,
     follow::FollowerHandle,
     heal::Healing,
     keys::Keys,
     shard::Clocks,
 };
+pub use self::{config::RedisBuilder, durability::Durability};
 use crate::{
     clock::Timestamp,
     defaults,
@@ -105,6 +108,8 @@ pub(in crate::store::redis) struct Inner {
     keys: Keys,
     checks: Link,
     writes: Link,
+    /// Writes that are to be confirmed, if any are.
+    commits: Option<Commits>,
     breakers: [Breaker; SHARDS as usize],
     /// How many checks wait for an answer.
     waiting: AtomicUsize,
@@ -149,17 +154,15 @@ impl RedisStore {
             reason,
             source: None,
         };
-        if Handle::try_current().is_err() {
-            return Err(open("it must be connected on a tokio runtime".to_owned()));
-        }
+        let runtime = Handle::try_current()
+            .map_err(|_| open("it must be connected on a tokio runtime".to_owned()))?;
+        let options = |timeout, attempts| LinkOptions {
+            timeout,
+            connect_timeout: settings.connect_timeout.min(defaults::WRITE_TIMEOUT),
+            attempts,
+        };
         let link = |timeout, attempts| {
-            let connect_timeout = settings.connect_timeout.min(defaults::WRITE_TIMEOUT);
-            let options = LinkOptions {
-                timeout,
-                connect_timeout,
-                attempts,
-            };
-            Link::start(config.clone(), options).map_err(open)
+            Link::start(config.clone(), options(timeout, attempts)).map_err(open)
         };
         let inner = Arc::new(Inner {
             name: address.name.clone(),
@@ -170,6 +173,12 @@ impl RedisStore {
             checks: link(settings.check_timeout, 2)?,
             // A lost answer to a write is our business: see `Inner::write`.
             writes: link(settings.write_timeout, 1)?,
+            commits: Commits::new(
+                settings.durability,
+                config,
+                options(settings.write_timeout, 1),
+                runtime,
+            ),
             breakers: Default::default(),
             waiting: AtomicUsize::new(0),
             started: AtomicBool::new(false),

@@ -124,15 +124,18 @@ impl Inner {
             ended += u64::from(record.is_some());
             words.number(if record.is_some() { ended } else { 0 });
         }
-        let answer = match self.write(shard, &REVOKE, &words, deadline).await {
+        let write = || self.write_durably(shard, &REVOKE, &words, deadline);
+        let (answer, confirmed) = match write().await {
             Err(StoreError::ShardLost { .. }) => {
                 let state = self.state(shard, Probe::Look, deadline).await?;
                 self.notice(shard, Some(&state.epoch));
-                self.write(shard, &REVOKE, &words, deadline).await?
+                write().await?
             }
             answer => answer?,
         };
-        self.read_written(shard, entries, &answer)
+        let latest = self.read_written(shard, entries, &answer)?;
+        // Remembered here, confirmed or not.
+        confirmed.map(|()| latest)
     }
 
     /// The record of the session that a revocation ends.
@@ -200,14 +203,11 @@ impl Inner {
                 words.key(&key);
                 words.number(millis(life));
                 async move {
-                    let slot = slot(&key);
-                    self.send_script(slot, &LEGACY, &words, deadline).await
+                    let written = self.send_durably(slot(&key), &key, &LEGACY, &words, deadline);
+                    written.await?.1
                 }
             });
-        join_all(writes)
-            .await
-            .into_iter()
-            .try_for_each(|written| written.map(drop))
+        join_all(writes).await.into_iter().collect()
     }
 }
 

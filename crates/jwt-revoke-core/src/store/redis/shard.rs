@@ -21,6 +21,7 @@ use crate::{
         redis::{
             Inner,
             client::Reply,
+            commit::Committed,
             failure::{Failure, Purpose},
             keys::{LAYOUT, shard_slot},
             revoke::fallback_horizons,
@@ -199,8 +200,24 @@ impl Inner {
         Ok(())
     }
 
+    /// Runs a script that changes what a caller is told, and waits until that is as durable as asked for.
+    /// What is written and not confirmed is an error beside the answer.
+    pub(super) async fn write_durably(
+        &self,
+        shard: Shard,
+        script: &'static Script,
+        words: &Words,
+        deadline: Instant,
+    ) -> Result<(Vec<Reply>, Result<(), StoreError>), StoreError> {
+        let slot = shard_slot(shard);
+        let epoch = self.keys.epoch(shard);
+        let written = self.send_durably(slot, &epoch, script, words, deadline);
+        let (answer, confirmed) = written.await?;
+        Ok((self.accepted(shard, answer)?, confirmed))
+    }
+
     /// Runs a script on the primary of `shard`. One whose answer is lost is sent again until the
-    /// deadline, so it must be idempotent. Answers in words about the whole shard become errors.
+    /// deadline, so it must be idempotent.
     pub(super) async fn write(
         &self,
         shard: Shard,
@@ -211,6 +228,11 @@ impl Inner {
         let answer = self
             .send_script(shard_slot(shard), script, words, deadline)
             .await?;
+        self.accepted(shard, answer)
+    }
+
+    /// Answers in words about the whole shard become errors.
+    fn accepted(&self, shard: Shard, answer: Vec<Reply>) -> Result<Vec<Reply>, StoreError> {
         match answer.first().and_then(Reply::text) {
             Some("ok" | "here" | "created" | "ahead") => Ok(answer),
             Some(word @ ("lost" | "healing")) => Err(StoreError::ShardLost {
@@ -243,13 +265,51 @@ impl Inner {
         words: &Words,
         deadline: Instant,
     ) -> Result<Vec<Reply>, StoreError> {
+        let bound = (self.settings.write_timeout / 3).max(SHORTEST_PAUSE);
+        self.until_answered(deadline, || self.writes.run(slot, script, words, bound))
+            .await
+    }
+
+    /// The same for a script over `key`, or another in its slot, and its confirmation.
+    pub(super) async fn send_durably(
+        &self,
+        slot: u16,
+        key: &str,
+        script: &'static Script,
+        words: &Words,
+        deadline: Instant,
+    ) -> Result<(Vec<Reply>, Result<(), StoreError>), StoreError> {
+        let Some(commits) = &self.commits else {
+            let answer = self.send_script(slot, script, words, deadline).await?;
+            return Ok((answer, Ok(())));
+        };
+        let mark = self.keys.beside(key, "committed");
+        let routes = self.cluster.then_some(&self.writes);
+        let run = || commits.run(routes, slot, mark.clone(), script, words);
+        let Committed { answer, missing } = self.until_answered(deadline, run).await?;
+        let confirmed = missing.map_or(Ok(()), |confirmed| {
+            Err(StoreError::Unconfirmed {
+                store: self.name.clone(),
+                confirmed,
+            })
+        });
+        Ok((answer, confirmed))
+    }
+
+    /// Tries again and again until there is an answer or the deadline has passed.
+    async fn until_answered<T, F>(
+        &self,
+        deadline: Instant,
+        run: impl Fn() -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
         let whole = self.settings.write_timeout;
         let attempts = async {
             let mut pause = SHORTEST_PAUSE;
             loop {
-                let bound = (whole / 3).max(SHORTEST_PAUSE);
-                let answer = self.writes.run(slot, script, words, bound).await;
-                match answer {
+                match run().await {
                     Err(failure) if failure.is_transient() && Instant::now() + pause < deadline => {
                         sleep(pause).await;
                         pause = (pause * 2).min(LONGEST_PAUSE);

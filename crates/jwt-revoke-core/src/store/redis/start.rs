@@ -18,6 +18,7 @@ use crate::{
         RedisStore, StoreError,
         redis::{
             Inner,
+            client::Command,
             failure::{Failure, Purpose},
             keys::shard_slot,
             shard::Probe,
@@ -144,8 +145,36 @@ impl Inner {
                 Err(failure) => return Err(fail(failure)),
             }
         }
+        self.try_durability().await?;
         self.heal_all().await?;
         self.started.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether the servers can confirm what is asked for. How many do at present is for writers to hear.
+    async fn try_durability(&self) -> Result<(), StoreError> {
+        let Some(commits) = &self.commits else {
+            return Ok(());
+        };
+        for shard in self.shards_of_servers() {
+            let Command { name, args } = commits.trial();
+            match self.writes.send(shard_slot(shard), name, args).await {
+                Ok(_) => {}
+                Err(failure) if failure.is_transient() => {
+                    return Err(failure.into_error(&self.name, Purpose::Read));
+                }
+                Err(Failure::Refused(words)) => {
+                    return Err(StoreError::Unfit {
+                        store: self.name.clone(),
+                        reason: format!(
+                            "it cannot confirm that a write is durable ({words:.200}): WAIT needs the right \
+                             to it, WAITAOF also Redis 7.2 or Valkey with appendonly yes"
+                        ),
+                    });
+                }
+                Err(failure) => return Err(failure.into_error(&self.name, Purpose::Read)),
+            }
+        }
         Ok(())
     }
 

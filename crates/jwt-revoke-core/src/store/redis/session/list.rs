@@ -22,7 +22,7 @@ impl Inner {
             let mut step = self.step(index, [])?;
             step.word(from.as_str());
             step.number(count);
-            let answer = self.take(step, &LIST).await?;
+            let answer = self.take(step.looking(), &LIST).await?;
             let page = Page::read(&answer).ok_or_else(|| self.odd(&answer))?;
             for (session, record) in page.sessions {
                 if seen.insert(session.clone()) {

@@ -32,6 +32,8 @@ use crate::{
 struct Step {
     shard: Shard,
     words: Words,
+    /// Whether it may change something.
+    writes: bool,
 }
 
 impl Inner {
@@ -95,7 +97,11 @@ impl Inner {
         words.word(self.keys.before_session(shard));
         words.word(self.keys.before_digest(shard));
         words.number(millis(defaults::HORIZON_MARGIN));
-        Ok(Step { shard, words })
+        Ok(Step {
+            shard,
+            words,
+            writes: true,
+        })
     }
 
     async fn take(
@@ -103,16 +109,30 @@ impl Inner {
         step: Step,
         script: &'static Script,
     ) -> Result<Vec<Reply>, StoreError> {
-        let Step { shard, words } = step;
-        let answer = self.write(shard, script, &words, self.deadline()).await;
+        let Step {
+            shard,
+            words,
+            writes,
+        } = step;
+        let deadline = self.deadline();
+        let answer = if writes {
+            self.write_durably(shard, script, &words, deadline).await
+        } else {
+            let answer = self.write(shard, script, &words, deadline).await;
+            answer.map(|answer| (answer, Ok(())))
+        };
         if let Err(StoreError::ShardLost { healing: false, .. }) = &answer {
             self.notice(shard, None);
         }
-        let answer = answer?;
+        let (answer, confirmed) = answer?;
         let now = answer.get(1).and_then(Reply::number);
         let now = now.ok_or_else(|| self.odd(&answer))?;
         self.saw(shard, Timestamp::from_millis(now));
-        Ok(answer)
+        if let (Err(_), Some(written @ Reply::List(_))) = (&confirmed, answer.last()) {
+            // What was revoked stays so here, confirmed or not.
+            self.remember(shard, written);
+        }
+        confirmed.map(|()| answer)
     }
 
     /// Remembers entries that a step wrote, as if they had been revoked by hand; `None` if they
@@ -130,6 +150,14 @@ impl Inner {
 }
 
 impl Step {
+    /// The same step where it changes nothing, so that nothing need be confirmed.
+    fn looking(self) -> Self {
+        Self {
+            writes: false,
+            ..self
+        }
+    }
+
     fn word(&mut self, word: impl AsRef<[u8]>) {
         self.words.word(word);
     }

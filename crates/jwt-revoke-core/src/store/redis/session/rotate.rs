@@ -76,6 +76,7 @@ impl Inner {
             ReuseScope::Refuse => "refuse",
         });
         step.word(brief(rotating.subject.as_str()));
+        let step = if verb == "look" { step.looking() } else { step };
         let answer = self.take(step, &ROTATE).await?;
         self.read_outcome(shard, &answer)
             .ok_or_else(|| self.odd(&answer))

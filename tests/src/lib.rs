@@ -16,6 +16,7 @@ pub mod observed_store;
 pub mod patience;
 pub mod proxy;
 pub mod raw_http;
+pub mod redis_groups;
 pub mod redis_server;
 pub mod service_suite;
 pub mod session_suite;

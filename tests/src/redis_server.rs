@@ -12,6 +12,8 @@ use std::{
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
+pub use crate::redis_groups::{RedisCluster, RedisSentinels};
+
 /// Which server to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
@@ -291,147 +293,6 @@ impl Drop for RedisServer {
     }
 }
 
-/// A Cluster of primaries.
-pub struct RedisCluster {
-    /// Its nodes.
-    pub nodes: Vec<RedisServer>,
-}
-
-impl RedisCluster {
-    /// A running Cluster of `count` primaries, at least three, without replicas.
-    ///
-    /// # Panics
-    ///
-    /// When it does not come up.
-    pub fn start(count: usize) -> Self {
-        let nodes: Vec<_> = (0..count)
-            .map(|_| {
-                // The bus takes the port 10,000 above by default, which may not exist.
-                let bus = free_port().to_string();
-                let args = ["--cluster-enabled", "yes", "--cluster-port", &bus];
-                RedisServer::start_with(&args)
-            })
-            .collect();
-        let mut command = Command::new("redis-cli");
-        command.args(["--cluster", "create"]);
-        for node in &nodes {
-            command.arg(format!("127.0.0.1:{}", node.port()));
-        }
-        command.args(["--cluster-replicas", "0", "--cluster-yes"]);
-        let output = command.output().expect("redis-cli");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stdout)
-        );
-        let start = Instant::now();
-        while !nodes
-            .iter()
-            .all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
-        {
-            assert!(start.elapsed() < Duration::from_secs(30), "no cluster");
-            thread::sleep(Duration::from_millis(50));
-        }
-        Self { nodes }
-    }
-
-    /// The address, as `AnyStore::connect` takes it.
-    pub fn url(&self) -> String {
-        format!("redis-cluster://127.0.0.1:{}", self.nodes[0].port())
-    }
-}
-
-/// A primary, a replica of it, and three sentinels that watch both under the name `main`.
-pub struct RedisSentinels {
-    /// The servers; the first is the primary at the start.
-    pub servers: Vec<RedisServer>,
-    sentinels: Vec<(Child, u16, TempDir)>,
-}
-
-impl RedisSentinels {
-    /// A running group.
-    ///
-    /// # Panics
-    ///
-    /// When it does not come up.
-    pub fn start() -> Self {
-        let primary = RedisServer::start();
-        let port = primary.port();
-        let replica = RedisServer::start();
-        replica.cli(&["REPLICAOF", "127.0.0.1", &port.to_string()]);
-        wait("the replica follows", || {
-            replica.cli(&["ROLE"]).contains("connected")
-        });
-        let config = format!(
-            "sentinel monitor main 127.0.0.1 {port} 2\n\
-             sentinel down-after-milliseconds main 500\n\
-             sentinel failover-timeout main 3000\n"
-        );
-        let sentinels = (0..3).map(|_| sentinel(&config)).collect();
-        let group = Self {
-            servers: vec![primary, replica],
-            sentinels,
-        };
-        wait("the sentinels know each other", || {
-            group.sentinels.iter().all(|(_, port, _)| {
-                let told = cli(*port, &["SENTINEL", "MASTER", "main"]);
-                let told: Vec<_> = told.lines().collect();
-                let field = |name| {
-                    told.windows(2)
-                        .find(|pair| pair[0] == name)
-                        .map(|pair| pair[1])
-                };
-                field("num-other-sentinels") == Some("2") && field("num-slaves") == Some("1")
-            })
-        });
-        group
-    }
-
-    /// The address, as `AnyStore::connect` takes it.
-    pub fn url(&self) -> String {
-        let [(_, first, _), (_, second, _), (_, third, _)] = &self.sentinels[..] else {
-            unreachable!("three were started");
-        };
-        format!(
-            "redis-sentinel://127.0.0.1:{first}?node=127.0.0.1:{second}&node=127.0.0.1:{third}&service=main"
-        )
-    }
-}
-
-impl Drop for RedisSentinels {
-    fn drop(&mut self) {
-        for (sentinel, ..) in &mut self.sentinels {
-            let _ = sentinel.kill();
-            let _ = sentinel.wait();
-        }
-    }
-}
-
-fn sentinel(config: &str) -> (Child, u16, TempDir) {
-    let folder = TempDir::new().expect("a temporary folder");
-    let port = free_port();
-    let file = folder.path().join("sentinel.conf");
-    std::fs::write(&file, format!("port {port}\nbind 127.0.0.1\n{config}")).expect("a file");
-    let child = Command::new("redis-server")
-        .arg(&file)
-        .arg("--sentinel")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("redis-server");
-    wait("a sentinel answers", || answers(port, false));
-    (child, port, folder)
-}
-
-fn wait(what: &str, is_there: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !is_there() {
-        assert!(start.elapsed() < Duration::from_secs(30), "in vain: {what}");
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
 /// A free loopback port.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -451,7 +312,7 @@ pub fn cli(port: u16, args: &[&str]) -> String {
 }
 
 /// Whether something that speaks Redis' protocol answers, if only with an error.
-fn answers(port: u16, tls: bool) -> bool {
+pub(crate) fn answers(port: u16, tls: bool) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
         return false;
     };

@@ -190,7 +190,9 @@ impl Link {
             Err(_) => return Err(Failure::TimedOut(bound)),
         };
         let answer = answer.map_err(|error| failure(&error, bound));
-        if matches!(&answer, Err(failure) if failure.is_read_only()) {
+        if let Err(failure) = &answer
+            && (failure.is_read_only() || failure.is_alone() && self.client.uses_sentinels())
+        {
             self.look_for_the_primary();
         }
         answer
@@ -239,6 +241,15 @@ impl Link {
             Some(Err(failure)) => Err(failure),
             _ => Err(Failure::odd("several commands were answered as one")),
         }
+    }
+
+    /// Whether this client of Sentinels is connected to another server than `other` is.
+    pub(super) fn is_elsewhere(&self, other: &Self) -> bool {
+        let (ours, theirs) = (
+            self.client.active_connections(),
+            other.client.active_connections(),
+        );
+        self.client.uses_sentinels() && !ours.is_empty() && !theirs.is_empty() && ours != theirs
     }
 
     /// A primary that was demoted keeps its connections: look for the new one, once a second at most.

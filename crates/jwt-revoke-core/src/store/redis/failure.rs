@@ -54,6 +54,11 @@ impl Failure {
         matches!(self, Self::Refused(words) if code(words) == "READONLY")
     }
 
+    /// Whether a primary has lost its replicas, so that another may have taken its place.
+    pub(super) fn is_alone(&self) -> bool {
+        matches!(self, Self::Refused(words) if code(words) == "NOREPLICAS")
+    }
+
     /// The error for callers. `store` names the store without credentials.
     pub(super) fn into_error(self, store: &str, purpose: Purpose) -> StoreError {
         let store = store.to_owned();

@@ -273,6 +273,10 @@ impl Inner {
             .shards_of_servers()
             .map(|shard| self.state(shard, Probe::Write, self.deadline()));
         join_all(proofs).await;
+        // A primary that was replaced while nobody could tell it so answers checks as before.
+        if self.writes.is_elsewhere(&self.checks) {
+            self.checks.look_for_the_primary();
+        }
     }
 
     /// Shards among which there is one of every server.

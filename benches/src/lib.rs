@@ -1,5 +1,7 @@
 //! What the benchmark programs measure: tokens, keys, and a store with many entries; and how.
 
+pub mod measure;
+
 use std::{
     ops::Range,
     time::{Duration, Instant},
@@ -9,9 +11,10 @@ use futures::StreamExt as _;
 use jsonwebtoken::{DecodingKey, Validation};
 use jwt_revoke_core::{
     Guard, Issuer, Verifier,
+    guard::Consistency,
     revocation::{Dimension, Placement, SHARDS, Shard},
     session::Grant,
-    store::{AnyStore, EmbeddedStore, Reach, RedisStore, Revocation, Store},
+    store::{AnyStore, EmbeddedStore, Lookup, Reach, RedisStore, Revocation, Store},
     verify::{Algorithm, KeySet, SigningKey},
 };
 use serde::Deserialize;
@@ -58,18 +61,11 @@ impl Case {
         let issuer = Issuer::new(key, ISSUER, AUDIENCE);
         let guard = Guard::new(issuer.verifier(), EmbeddedStore::in_memory());
         let issued = block_on(issuer.issue(&guard, "alice", &Grant::new())).expect("a token");
-        let name = algorithm.to_string();
-        let mut validation = Validation::new(name.parse().expect("a name that both know"));
-        validation.set_issuer(&[ISSUER]);
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_required_spec_claims(&["iss", "aud", "exp", "sub"]);
-        validation.validate_nbf = true;
-        validation.leeway = 0;
         Self {
             token: issued.token().to_owned(),
             verifier: issuer.verifier(),
             key: baseline,
-            validation,
+            validation: validation(algorithm),
         }
     }
 
@@ -82,6 +78,22 @@ impl Case {
         let data = jsonwebtoken::decode(&self.token, &self.key, &self.validation);
         data.expect("a token that holds").claims
     }
+}
+
+/// The baseline's checks: the same as ours where it has them.
+///
+/// # Panics
+///
+/// When the baseline does not know the algorithm.
+pub fn validation(algorithm: Algorithm) -> Validation {
+    let name = algorithm.to_string();
+    let mut validation = Validation::new(name.parse().expect("a name that both know"));
+    validation.set_issuer(&[ISSUER]);
+    validation.set_audience(&[AUDIENCE]);
+    validation.set_required_spec_claims(&["iss", "aud", "exp", "sub"]);
+    validation.validate_nbf = true;
+    validation.leeway = 0;
+    validation
 }
 
 /// An in-memory store with this many entries for other tokens.
@@ -143,6 +155,17 @@ pub async fn fill_redis(url: &str, entries: usize) {
     // Nobody has anything to put back.
     let store = builder.with_healing(Duration::ZERO).connect().await;
     fill(&store.expect("the server is there"), 0..entries).await;
+}
+
+/// Whether this process knows the entry, without asking the server.
+pub fn is_known(store: &RedisStore, entry: &Revocation) -> bool {
+    let Placement::One(shard) = entry.placement else {
+        return false;
+    };
+    let digests = [entry.digest];
+    let query = Lookup::new(shard, &digests).with_consistency(Consistency::default());
+    let found = store.lookup_now(&query);
+    found.is_some_and(|found| found.is_ok_and(|found| found.highest().is_some()))
 }
 
 /// Waits until the store is ready: with a copy of many entries that is when they have been read.
@@ -267,8 +290,12 @@ impl<'a> Shuffled<'a> {
     }
 }
 
-/// One key in the forms of both libraries.
-fn keys(algorithm: Algorithm) -> (SigningKey, DecodingKey) {
+/// One key in the forms of both libraries; an HMAC key is the same in every process.
+///
+/// # Panics
+///
+/// When a key cannot be made, which would be a broken build.
+pub fn keys(algorithm: Algorithm) -> (SigningKey, DecodingKey) {
     if matches!(
         algorithm,
         Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512

@@ -1,13 +1,20 @@
 //! What the benchmark programs measure: tokens, keys, and a store with many entries; and how.
 
-use std::time::{Duration, Instant};
+pub mod measure;
 
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt as _;
 use jsonwebtoken::{DecodingKey, Validation};
 use jwt_revoke_core::{
     Guard, Issuer, Verifier,
-    revocation::{Placement, Shard},
+    guard::Consistency,
+    revocation::{Dimension, Placement, SHARDS, Shard},
     session::Grant,
-    store::{AnyStore, EmbeddedStore, Reach, Revocation, Store as _},
+    store::{AnyStore, EmbeddedStore, Lookup, Reach, RedisStore, Revocation, Store},
     verify::{Algorithm, KeySet, SigningKey},
 };
 use serde::Deserialize;
@@ -54,18 +61,11 @@ impl Case {
         let issuer = Issuer::new(key, ISSUER, AUDIENCE);
         let guard = Guard::new(issuer.verifier(), EmbeddedStore::in_memory());
         let issued = block_on(issuer.issue(&guard, "alice", &Grant::new())).expect("a token");
-        let name = algorithm.to_string();
-        let mut validation = Validation::new(name.parse().expect("a name that both know"));
-        validation.set_issuer(&[ISSUER]);
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_required_spec_claims(&["iss", "aud", "exp", "sub"]);
-        validation.validate_nbf = true;
-        validation.leeway = 0;
         Self {
             token: issued.token().to_owned(),
             verifier: issuer.verifier(),
             key: baseline,
-            validation,
+            validation: validation(algorithm),
         }
     }
 
@@ -80,6 +80,22 @@ impl Case {
     }
 }
 
+/// The baseline's checks: the same as ours where it has them.
+///
+/// # Panics
+///
+/// When the baseline does not know the algorithm.
+pub fn validation(algorithm: Algorithm) -> Validation {
+    let name = algorithm.to_string();
+    let mut validation = Validation::new(name.parse().expect("a name that both know"));
+    validation.set_issuer(&[ISSUER]);
+    validation.set_audience(&[AUDIENCE]);
+    validation.set_required_spec_claims(&["iss", "aud", "exp", "sub"]);
+    validation.validate_nbf = true;
+    validation.leeway = 0;
+    validation
+}
+
 /// An in-memory store with this many entries for other tokens.
 ///
 /// # Panics
@@ -87,25 +103,82 @@ impl Case {
 /// When the store refuses an entry.
 pub fn store_with(entries: usize) -> EmbeddedStore {
     let store = EmbeddedStore::in_memory();
-    let shards: Vec<_> = Shard::all().collect();
-    let all: Vec<_> = (0..entries).collect();
-    for chunk in all.chunks(10_000) {
-        let revocations: Vec<_> = chunk.iter().map(|n| entry(*n, &shards)).collect();
-        block_on(store.revoke(&revocations)).expect("the entries are stored");
-    }
+    block_on(fill(&store, 0..entries));
     store
 }
 
-fn entry(n: usize, shards: &[Shard]) -> Revocation {
-    let placement = Placement::One(shards[n % shards.len()]);
-    let dimension = jwt_revoke_core::revocation::Dimension::Jti;
+/// Writes the entries of these numbers, evenly over the shards, as fast as the store takes them.
+///
+/// # Panics
+///
+/// When the store refuses an entry.
+pub async fn fill(store: &impl Store, numbers: Range<usize>) {
+    let starts = numbers.clone().step_by(CALL);
+    let calls = starts.map(|start| {
+        let end = numbers.end.min(start + CALL);
+        async move {
+            let revocations: Vec<_> = (start..end).map(entry).collect();
+            let written = store.revoke(&revocations).await;
+            written.expect("the entries are stored");
+        }
+    });
+    futures::stream::iter(calls)
+        .buffer_unordered(4)
+        .collect::<Vec<_>>()
+        .await;
+}
+
+/// The entry of a number: the `jti` of a token that nobody has.
+///
+/// # Panics
+///
+/// Never: shards have numbers.
+pub fn entry(n: usize) -> Revocation {
+    let shard = u8::try_from(n % usize::from(SHARDS)).ok();
+    let shard = shard.and_then(Shard::new).expect("the number of a shard");
     Revocation::new(
-        dimension,
+        Dimension::Jti,
         ISSUER,
         &format!("other-{n}"),
-        placement,
+        Placement::One(shard),
         Reach::Forever,
     )
+}
+
+/// Writes this many entries into a Redis that is empty, by a handle of their own.
+///
+/// # Panics
+///
+/// When the server does not take them.
+pub async fn fill_redis(url: &str, entries: usize) {
+    let builder = RedisStore::builder(url).with_replica_entries(0);
+    // Nobody has anything to put back.
+    let store = builder.with_healing(Duration::ZERO).connect().await;
+    fill(&store.expect("the server is there"), 0..entries).await;
+}
+
+/// Whether this process knows the entry, without asking the server.
+pub fn is_known(store: &RedisStore, entry: &Revocation) -> bool {
+    let Placement::One(shard) = entry.placement else {
+        return false;
+    };
+    let digests = [entry.digest];
+    let query = Lookup::new(shard, &digests).with_consistency(Consistency::default());
+    let found = store.lookup_now(&query);
+    found.is_some_and(|found| found.is_ok_and(|found| found.highest().is_some()))
+}
+
+/// Waits until the store is ready: with a copy of many entries that is when they have been read.
+///
+/// # Panics
+///
+/// When that takes more than five minutes.
+pub async fn until_ready(guard: &Guard) {
+    let start = Instant::now();
+    while let Err(error) = guard.ready().await {
+        assert!(start.elapsed() < Duration::from_secs(300), "{error}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// A guard over `store` that is ready, and the token it is asked about.
@@ -144,7 +217,7 @@ pub async fn guard_over_async(
     let key = SigningKey::generate(algorithm).expect("a key can be made");
     let issuer = Issuer::new(key, ISSUER, AUDIENCE);
     let guard = Guard::new(issuer.verifier(), store);
-    guard.ready().await.expect("the store is ready");
+    until_ready(&guard).await;
     let issued = issuer
         .issue(&guard, "alice", &Grant::new())
         .await
@@ -163,16 +236,30 @@ pub fn warm_guard(
     store: impl Into<AnyStore>,
     tokens: usize,
 ) -> (Guard, Vec<String>) {
-    let (guard, issuer, _) = guard_over(algorithm, store);
-    let issue = |n| {
+    block_on(warm_guard_async(algorithm, store, tokens))
+}
+
+/// The same, for a store that needs a reactor.
+///
+/// # Panics
+///
+/// When a token is not good.
+pub async fn warm_guard_async(
+    algorithm: Algorithm,
+    store: impl Into<AnyStore>,
+    tokens: usize,
+) -> (Guard, Vec<String>) {
+    let (guard, issuer, _) = guard_over_async(algorithm, store).await;
+    let mut texts = Vec::new();
+    for n in 0..tokens {
         let subject = format!("user-{n}");
-        block_on(issuer.issue(&guard, subject, &Grant::new())).expect("a token")
-    };
-    let tokens: Vec<_> = (0..tokens).map(|n| issue(n).token().to_owned()).collect();
-    for token in &tokens {
-        block_on(guard.check(token).into_future()).expect("a good token");
+        let issued = issuer.issue(&guard, subject, &Grant::new()).await;
+        texts.push(issued.expect("a token").token().to_owned());
     }
-    (guard, tokens)
+    for token in &texts {
+        guard.check(token).await.expect("a good token");
+    }
+    (guard, texts)
 }
 
 /// The order in which a benchmark asks for one of `tokens`: without end, each as often as any other.
@@ -203,8 +290,12 @@ impl<'a> Shuffled<'a> {
     }
 }
 
-/// One key in the forms of both libraries.
-fn keys(algorithm: Algorithm) -> (SigningKey, DecodingKey) {
+/// One key in the forms of both libraries; an HMAC key is the same in every process.
+///
+/// # Panics
+///
+/// When a key cannot be made, which would be a broken build.
+pub fn keys(algorithm: Algorithm) -> (SigningKey, DecodingKey) {
     if matches!(
         algorithm,
         Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512
@@ -268,6 +359,16 @@ fn time(batch: u32, run: &mut impl FnMut()) -> f64 {
     }
     start.elapsed().as_secs_f64() * 1e9 / f64::from(batch)
 }
+
+/// The one in the middle.
+pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// How many entries are written at a time: one script of the usual size a shard.
+const CALL: usize = 2048;
 
 const ROUNDS: usize = 61;
 

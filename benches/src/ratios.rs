@@ -3,20 +3,16 @@
 //!
 //! ```sh
 //! cargo run --release -p jwt-revoke-benches --bin ratios              # no server needed
-//! cargo run --release -p jwt-revoke-benches --bin ratios -- warm      # only what the cache of tokens saves
 //! cargo run --release -p jwt-revoke-benches --bin ratios -- redis://127.0.0.1:6379
 //! ```
 
 use std::{hint::black_box, time::Instant};
 
-use jwt_revoke_benches::{Case, Shuffled, block_on, cold_guard, compare, store_with, warm_guard};
+use jwt_revoke_benches::{Case, block_on, cold_guard, compare, store_with};
 use jwt_revoke_core::{Guard, guard::Target, store::AnyStore, verify::Algorithm};
 
 fn main() {
     let argument = std::env::args().nth(1);
-    if argument.as_deref() == Some("warm") {
-        return warm_checks();
-    }
     println!("verify: ours / jsonwebtoken::decode with the same checks (at most 1.15 wanted)");
     for algorithm in Algorithm::ALL {
         let case = Case::new(algorithm);
@@ -30,7 +26,6 @@ fn main() {
     for (entries, label) in [(0, "empty"), (1_000_000, "1 M entries")] {
         embedded(entries, label);
     }
-    warm_checks();
     if let Some(address) = argument {
         println!("redis check: commands a check (1 wanted)");
         redis(&address);
@@ -48,34 +43,6 @@ fn embedded(entries: usize, label: &str) {
     let access = block_on(guard.check(&token).into_future()).expect("not revoked yet");
     block_on(guard.revoke(Target::token(&access))).expect("the store takes it");
     println!("  {label}, revoked:     {}", compare(verify, check));
-}
-
-fn warm_checks() {
-    println!("warm embedded check over 1 M entries / verify");
-    for (tokens, wanted) in [(1, "400 ns"), (20_000, "1.5 us")] {
-        println!("  {tokens} tokens, at most {wanted} wanted");
-        warm(tokens);
-    }
-}
-
-/// What the cache of verified tokens saves: each token is one that was seen before.
-fn warm(tokens: usize) {
-    let store = store_with(1_000_000);
-    let (guard, tokens) = warm_guard(Algorithm::ES256, store, tokens);
-    let verifier = guard.verifier().clone();
-    let mut order = Shuffled::new(&tokens);
-    let verify = || drop(black_box(verifier.verify(black_box(order.pick()))));
-    let mut order = Shuffled::new(&tokens);
-    let check = || {
-        black_box(block_now(&guard, order.pick()));
-    };
-    let before = guard.cache_stats();
-    println!("    ES256: {}", compare(verify, check));
-    let after = guard.cache_stats();
-    let (hits, misses) = (after.hits - before.hits, after.misses - before.misses);
-    let found = 100.0 * hits as f64 / (hits + misses) as f64;
-    let kept = after.bytes / after.entries as u64;
-    println!("    {found:.1}% found, {kept} B a token");
 }
 
 fn block_now(guard: &Guard, token: &str) -> bool {

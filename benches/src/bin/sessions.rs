@@ -27,7 +27,7 @@ use fred::{
     types::{Builder, ClusterHash, CustomCommand, Value, config::Config},
 };
 use futures::future::join_all;
-use jwt_revoke_benches::{AUDIENCE, ISSUER};
+use jwt_revoke_benches::{AUDIENCE, ISSUER, median};
 use jwt_revoke_core::{
     Guard, Issuer,
     session::{Grant, Pair, Sessions},
@@ -428,10 +428,4 @@ fn thread_us() -> f64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let ns = text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok());
     ns.map_or(f64::NAN, |ns| ns / 1e3)
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -233,3 +233,25 @@ async fn r12_a_revocation_by_an_instant_that_was_just_told_to_the_store_reaches_
     let found = mirrored(&reader, SHARD, revocation.digest).unwrap();
     assert!(found.covering(now).is_some());
 }
+
+#[tokio::test]
+async fn r12_an_instant_that_was_told_ages_no_entry_that_was_written_before() {
+    let server = RedisServer::start();
+    let horizons = Horizons::from_parts(DAY / 72, DAY);
+    let writer = connect(&server.url(), horizons).await;
+    let token = revocation(Dimension::Jti, "a", Reach::Forever);
+    revoke(&writer, &token).await;
+    let now = writer.now(Shard::new(SHARD).unwrap()).await.unwrap();
+    drop(writer);
+    // Further ahead than the entry, and the log, live.
+    let told = now.as_millis() + 50 * 60_000;
+    for meta in server.cli(&["KEYS", "jr:*:meta"]).lines() {
+        server.cli(&["HSET", meta, "told", &told.to_string()]);
+    }
+    let reader = connect(&server.url(), horizons).await;
+    until_mirrored(&reader, token.digest).await;
+    // What it takes for expired, it does not put back.
+    server.cli(&["FLUSHALL"]);
+    until("it is back", || async { entries(&server) == 1 }).await;
+    assert!(life(&server, &token.digest) > 600_000);
+}

@@ -310,16 +310,12 @@ impl Source {
                 inner.mend(*shard);
             }
             let horizons = state.horizons;
-            bounds = Some(bounds.map_or(
-                Bounds {
-                    now: state.now,
-                    horizons,
-                },
-                |bounds| Bounds {
-                    now: bounds.now.min(state.now),
-                    horizons: bounds.horizons.max(horizons),
-                },
-            ));
+            // What the server's clock shows, which is what entries expire by: instants may be ahead of it.
+            let now = state.now.saturating_sub(state.ahead);
+            bounds = Some(bounds.map_or(Bounds { now, horizons }, |bounds| Bounds {
+                now: bounds.now.min(now),
+                horizons: bounds.horizons.max(horizons),
+            }));
         }
         if let Some(bounds) = bounds {
             self.probed = Some((Instant::now(), bounds));

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use jwt_revoke_core::{
     Access, Guard, Issuer, defaults,
     guard::Target,
-    session::{EndError, Grant, Pair, RefreshError, Sessions},
-    store::EmbeddedStore,
+    session::{EndError, Grant, Pair, RefreshError, Refreshing, Sessions, Welcome},
+    store::{BoxError, EmbeddedStore},
     token::Scope,
     verify::{SigningKey, Verifier},
     wire::{
@@ -193,4 +193,34 @@ async fn a_tenant_that_is_off_boarded_refreshes_no_session() {
     let anew = login_with(&sessions, "alice", &of("acme")).await;
     assert!(is_admitted(sessions.guard(), anew.access_token()).await);
     sessions.refresh(anew.refresh_token(), None).await.unwrap();
+}
+
+/// A session joins a tenant at a refresh: what was revoked of the tenant since it was opened, it may not
+/// bring forth.
+#[tokio::test]
+async fn s14_a_session_joins_no_tenant_that_was_revoked_after_it_was_opened() {
+    let hook = |refreshing: Refreshing| async move {
+        let joins = if refreshing.subject.as_str() == "alice" {
+            "acme"
+        } else {
+            "other"
+        };
+        let grant = Grant::new().with_claims(&json!({ "tenant": joins }))?;
+        Ok::<_, BoxError>(Welcome::With(grant))
+    };
+    let dimension = |verifier: Verifier| verifier.with_claim_dimension(tenant());
+    let sessions = sessions_of(ISSUER, &key(), dimension).with_hook(hook);
+    let (alice, bob) = (
+        login(&sessions, "alice").await,
+        login(&sessions, "bob").await,
+    );
+    let target = Target::claim(&tenant(), "acme");
+    sessions.guard().revoke(target).await.unwrap();
+    let refused = sessions.refresh(alice.refresh_token(), None).await;
+    assert!(matches!(refused, Err(RefreshError::Ended)), "{refused:?}");
+    let joined = sessions.refresh(bob.refresh_token(), None).await.unwrap();
+    assert!(is_admitted(sessions.guard(), joined.access_token()).await);
+    let anew = login(&sessions, "alice").await;
+    let joined = sessions.refresh(anew.refresh_token(), None).await.unwrap();
+    assert!(is_admitted(sessions.guard(), joined.access_token()).await);
 }

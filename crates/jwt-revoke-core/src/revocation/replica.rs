@@ -40,6 +40,8 @@ struct Copy {
     heard: AtomicU64,
     /// Whether an entry did not fit.
     overflowed: AtomicBool,
+    /// Whether the log from which it is made does not reach back far enough.
+    partial: AtomicBool,
 }
 
 /// An entry, in 16 bytes.
@@ -105,6 +107,7 @@ impl Replica {
                 wall: AtomicU64::new(NEVER),
                 heard: AtomicU64::new(NEVER),
                 overflowed: AtomicBool::new(false),
+                partial: AtomicBool::new(false),
             }),
             entries: AtomicUsize::new(0),
             most,
@@ -209,6 +212,20 @@ impl Replica {
         // A reader that sees one of both takes the older: it never thinks itself fresher.
         copy.wall.store(moment.wall, Ordering::Release);
         copy.monotonic.store(millis(since_start), Ordering::Release);
+    }
+
+    /// Takes note of whether entries may be missing from `shard` because its log does not tell them any
+    /// more. Then nothing is published, however well it is followed.
+    pub(crate) fn set_partial(&self, shard: Shard, partial: bool) {
+        self.copy(shard).partial.store(partial, Ordering::Relaxed);
+    }
+
+    /// Whether that is so in any shard.
+    pub(crate) fn is_partial(&self) -> bool {
+        let copies = self.shards.iter();
+        copies
+            .into_iter()
+            .any(|copy| copy.partial.load(Ordering::Relaxed))
     }
 
     /// The server of `shard` has answered.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Report,
     meters::Refreshed,
-    revocation::Digest,
+    revocation::{Digest, Dimension},
     session::{
         AttemptId, Cause, Event, EventKind, IssueError, Outcome, Presented, Proposal, Refreshing,
         ReuseScope, Sessions, Welcome,
@@ -106,12 +106,16 @@ impl Sessions {
         let rotating = token.rotating(inner, &verified, &proposal);
         let mut scope = verified.registered().scope.clone();
         let mut own = token.own.clone();
+        let mut covering = token.covering.clone();
         if inner.hook.is_some() && would_succeed(&inner.look(&rotating).await?) {
             match inner.ask(&token, &scope).await? {
                 Welcome::Unchanged => {}
                 Welcome::With(grant) => {
-                    claim_values(&grant.claims, inner.guard.verifier().claim_dimensions())
-                        .ok_or(IssueError::Claims)?;
+                    let named = inner.guard.verifier().claim_dimensions();
+                    let values = claim_values(&grant.claims, named).ok_or(IssueError::Claims)?;
+                    // A session that was opened before what it joins was revoked brings forth no tokens
+                    // of it: they would be born dead.
+                    covering.extend(inner.digests_of(values));
                     (scope, own) = (grant.scope, grant.claims);
                 }
                 Welcome::Refuse => {
@@ -124,6 +128,10 @@ impl Sessions {
         if wanted.is_some_and(|wanted| !scope.covers(wanted)) {
             return Err(token.too_much());
         }
+        let rotating = Rotating {
+            covering: &covering,
+            ..rotating
+        };
         let mut retried_at = None;
         let outcome = inner.rotate(&rotating).await?;
         let refreshed = Refreshed::from(&outcome);
@@ -239,13 +247,8 @@ impl RefreshedToken {
         }
         let mut covering = verified.lookup().digests.to_vec();
         let named = inner.guard.verifier().claim_dimensions();
-        for (dimension, value) in claim_values(&extra.ext, named).ok_or(malformed("ext"))? {
-            covering.push(Digest::of(
-                &dimension,
-                inner.issuer.name(),
-                value.as_bytes(),
-            ));
-        }
+        let values = claim_values(&extra.ext, named).ok_or(malformed("ext"))?;
+        covering.extend(inner.digests_of(values));
         Ok(Self {
             subject: registered.subject.clone().ok_or(missing("sub"))?,
             session: registered.session.clone().ok_or(missing("sid"))?,
@@ -304,6 +307,14 @@ impl Inner {
             Transitioned::Rotated(outcome) => Ok(outcome),
             _ => Err(odd_answer()),
         }
+    }
+
+    fn digests_of(&self, values: Vec<(Dimension, String)>) -> impl Iterator<Item = Digest> {
+        let issuer = self.issuer.name();
+        let digest = move |(dimension, value): (Dimension, String)| {
+            Digest::of(&dimension, issuer, value.as_bytes())
+        };
+        values.into_iter().map(digest)
     }
 
     async fn ask(&self, token: &RefreshedToken, scope: &Scope) -> Result<Welcome, RefreshError> {

@@ -162,6 +162,8 @@ struct Source {
     slot: u16,
     /// Of each shard, whether the marks said before the last read that it has its data.
     calm: Vec<bool>,
+    /// Of each shard, whether its log was found not to reach back far enough.
+    short: Vec<bool>,
     /// What was found at the last probe, and when.
     probed: Option<(Instant, Bounds)>,
     patience: Duration,
@@ -207,6 +209,7 @@ impl Source {
             logs: shards.iter().map(|shard| inner.keys.log(*shard)).collect(),
             slot,
             calm: vec![false; shards.len()],
+            short: vec![false; shards.len()],
             probed: None,
             patience,
         })
@@ -221,6 +224,7 @@ impl Source {
             Ok(Err(failure)) => return failure.into(),
             Err(_) => return Failure::TimedOut(bound).into(),
         }
+        cursors.iter_mut().for_each(Cursor::reconnected);
         loop {
             let step = match self.step(store, cursors).await {
                 Ok(step) => step,
@@ -284,8 +288,9 @@ impl Source {
             } else if full[index] || !whole[index] {
                 step = Step::ReadOn;
             } else {
-                cursor.drained();
-                if was_calm && calm {
+                cursor.drained(self.short[index]);
+                self.replica.set_partial(*shard, cursor.is_partial());
+                if was_calm && calm && !cursor.is_partial() {
                     self.replica.publish(*shard, sent);
                 }
             }
@@ -300,11 +305,14 @@ impl Source {
         let states = self.shards.iter().map(|shard| self.state(&inner, *shard));
         let answers = join_all(states).await;
         let mut bounds: Option<Bounds> = None;
-        for ((shard, cursor), answer) in self.shards.iter().zip(&mut *cursors).zip(answers) {
+        for (index, answer) in answers.into_iter().enumerate() {
+            let (shard, cursor) = (&self.shards[index], &mut cursors[index]);
             let answer = answer?;
             let state = ShardState::read(&answer)
                 .ok_or_else(|| Failure::odd(format!("a script answered {answer:.200?}")))?;
             inner.saw(*shard, state.now);
+            inner.learn(&state);
+            self.short[index] = state.is_log_short();
             inner.notice(*shard, Some(&state.epoch));
             if !cursor.is_of(&state.epoch) {
                 // Another log, though it has the same name. It is healed by whoever notices the epoch.
@@ -315,16 +323,12 @@ impl Source {
                 inner.mend(*shard);
             }
             let horizons = state.horizons;
-            bounds = Some(bounds.map_or(
-                Bounds {
-                    now: state.now,
-                    horizons,
-                },
-                |bounds| Bounds {
-                    now: bounds.now.min(state.now),
-                    horizons: bounds.horizons.max(horizons),
-                },
-            ));
+            // What the server's clock shows, which is what entries expire by: instants may be ahead of it.
+            let now = state.now.saturating_sub(state.ahead);
+            bounds = Some(bounds.map_or(Bounds { now, horizons }, |bounds| Bounds {
+                now: bounds.now.min(now),
+                horizons: bounds.horizons.max(horizons),
+            }));
         }
         if let Some(bounds) = bounds {
             self.probed = Some((Instant::now(), bounds));

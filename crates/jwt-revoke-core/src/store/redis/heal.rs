@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -44,12 +44,14 @@ pub(super) struct Healing {
     required: Mutex<Option<Horizons>>,
     /// How many connections there had been when everything was put back last.
     connects: AtomicU64,
+    /// Whether each shard is to be mended, and nobody has begun.
+    due: [AtomicBool; SHARDS as usize],
     /// What this process wrote lately, in order.
     recent: Mutex<VecDeque<(Instant, Shard, Digest)>>,
 }
 
 impl Healing {
-    /// The horizons that this process has stated.
+    /// The longest horizons that this process has stated or found stated.
     pub(super) fn required(&self) -> Option<Horizons> {
         *self.required.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,12 +110,6 @@ impl Healing {
         }
     }
 
-    /// Whether healing of `shard` was begun at `instant` or later.
-    fn has_begun(&self, shard: Shard, instant: Instant) -> bool {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running[usize::from(shard.number())].is_some_and(|(begun, _)| begun >= instant)
-    }
-
     fn end(&self, shard: Shard) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, runs)) = &mut running[usize::from(shard.number())] {
@@ -157,6 +153,12 @@ impl Inner {
         false
     }
 
+    /// For how long entries that this process writes must live at the least, whatever the store says: it
+    /// may have lost what was stated, and not have been told again yet.
+    pub(super) fn least_horizons(&self) -> Horizons {
+        self.healing.required().unwrap_or_else(fallback_horizons)
+    }
+
     /// Takes in an entry that this process wrote and the store acknowledged.
     pub(super) fn keep_own(
         &self,
@@ -166,7 +168,7 @@ impl Inner {
         kept: Duration,
         lasting: bool,
     ) {
-        let horizons = self.healing.required().unwrap_or_else(fallback_horizons);
+        let horizons = self.least_horizons();
         let needed = if lasting {
             kept
         } else {
@@ -226,19 +228,30 @@ impl Inner {
         Ok(())
     }
 
-    /// Puts back what a shard lacks, in the background: its log has a gap, or ends too early.
+    /// Puts back what a shard lacks, in the background: its log has a gap, or ends too early. Tried until
+    /// it succeeds, since nothing else will tell that something is missing: a server that has just lost
+    /// writes may refuse them for long, because its replicas are not back.
     pub(super) fn mend(self: &Arc<Self>, shard: Shard) {
-        let (inner, noticed) = (Arc::clone(self), Instant::now());
+        let due = &self.healing.due[usize::from(shard.number())];
+        if due.swap(true, Ordering::AcqRel) {
+            // Somebody is about to.
+            return;
+        }
+        let store = Arc::downgrade(self);
         let mending = async move {
-            while !inner.healing.begin(shard) {
-                // Whatever began since then has it in mind.
-                if inner.healing.has_begun(shard, noticed) {
+            loop {
+                let Some(inner) = store.upgrade() else {
                     return;
+                };
+                if !inner.healing.begin(shard) {
+                    drop(inner);
+                    sleep(PAUSE).await;
+                    continue;
                 }
-                sleep(PAUSE).await;
-            }
-            let turn = Turn { inner, shard };
-            for _ in 0..ATTEMPTS {
+                let turn = Turn { inner, shard };
+                let due = &turn.inner.healing.due[usize::from(shard.number())];
+                // Before: what is noticed from here on may be more.
+                due.store(false, Ordering::Release);
                 match turn.inner.put_back_missing(shard).await {
                     Ok(0) => return,
                     Ok(entries) => {
@@ -250,9 +263,13 @@ impl Inner {
                     }
                     Err(error) => {
                         tracing::debug!(%error, %shard, "a shard could not be mended yet");
-                        sleep(PAUSE * 10).await;
+                        if due.swap(true, Ordering::AcqRel) {
+                            return;
+                        }
                     }
                 }
+                drop(turn);
+                sleep(PAUSE * 10).await;
             }
         };
         tokio::spawn(mending.instrument(tracing::debug_span!(parent: None, "mend", %shard)));
@@ -352,14 +369,14 @@ impl Inner {
     }
 
     async fn put_back(&self, shard: Shard, entries: &[Remembered]) -> Result<(), StoreError> {
-        let fallback = fallback_horizons();
+        let least = self.least_horizons();
         let mut words = self.keys.of_script(shard);
         for (digest, ..) in entries {
             words.key(&self.keys.deny(shard, digest));
         }
         words.word(LAYOUT);
-        words.number(millis(fallback.access));
-        words.number(millis(fallback.session));
+        words.number(millis(least.access));
+        words.number(millis(least.session));
         for (digest, cutoff, life) in entries {
             words.word(digest.hex());
             match cutoff {
@@ -393,9 +410,6 @@ const FEW: usize = 1_024;
 /// failover loses was written a moment before.
 const LATELY: Duration = Duration::from_secs(5 * 60);
 const RECENT: usize = 100_000;
-
-/// How often a shard is mended until it succeeds. What this process remembers is not lost meanwhile.
-const ATTEMPTS: u32 = 60;
 
 /// How long after the start of one attempt to heal a shard the next may start.
 const PAUSE: Duration = Duration::from_millis(100);

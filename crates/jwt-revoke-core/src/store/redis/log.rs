@@ -44,6 +44,8 @@ pub(super) struct Cursor {
     catching_up: bool,
     /// The epoch in which the log was read.
     epoch: Option<Vec<u8>>,
+    /// Whether the log did not reach back far enough when it was read from its beginning.
+    partial: bool,
 }
 
 /// By what the entries of a log are bounded on the way in.
@@ -61,6 +63,15 @@ impl Cursor {
             last: START.to_owned(),
             catching_up: true,
             epoch: None,
+            partial: false,
+        }
+    }
+
+    /// Another connection may lead to another server, whose log may differ in what was read: nothing would
+    /// tell, while the log is not read to its end.
+    pub(super) fn reconnected(&mut self) {
+        if self.catching_up {
+            *self = Self::start();
         }
     }
 
@@ -90,9 +101,16 @@ impl Cursor {
         self.catching_up
     }
 
-    /// Everything has been read that was there.
-    pub(super) fn drained(&mut self) {
+    /// Everything has been read that was there. `short`: tokens need more than that. What has been read
+    /// since then is not missing, and in time nothing is.
+    pub(super) fn drained(&mut self, short: bool) {
+        self.partial = short && (self.catching_up || self.partial);
         self.catching_up = false;
+    }
+
+    /// Whether there may have been entries, before the first that was read, that tokens need.
+    pub(super) fn is_partial(&self) -> bool {
+        self.partial
     }
 
     /// Whether `epoch` is the one in which was read so far; the first that is told is.
@@ -155,16 +173,16 @@ impl Said {
     }
 
     fn known(&self, written: Timestamp, bounds: &Bounds) -> Option<(Digest, Cutoff, Life)> {
-        let latest = bounds.now.saturating_add(
-            defaults::MAX_CUTOFF_AHEAD
-                .saturating_add(defaults::HORIZON_MARGIN)
-                .saturating_add(BEHIND),
-        );
+        // What was probed may be behind: the server's clock stepped, or instants that others saw were told
+        // to it. The entry's own id is not, but for what `shard.lua` tolerates.
+        let ahead = defaults::MAX_CUTOFF_AHEAD.saturating_add(defaults::HORIZON_MARGIN);
+        let latest = written.saturating_add(TOLERANCE);
+        let latest = latest.max(bounds.now).saturating_add(ahead);
         if matches!(self.cutoff, Cutoff::At(instant) if instant > latest) {
             return None;
         }
         let longest = bounds.horizons.session.max(bounds.horizons.access);
-        let ahead = latest.saturating_since(bounds.now);
+        let ahead = ahead.saturating_add(BEHIND);
         let kept = self.expiry.saturating_since(bounds.now);
         let kept = kept.min(longest.saturating_add(ahead));
         // Whatever covers no token after its cutoff is done with when the last of those has lapsed.
@@ -248,6 +266,9 @@ fn number(id: &str) -> (u64, u64) {
 
 const START: &str = "0-0";
 
+/// How far ahead of its clock a shard's instants may be, as in `shard.lua`.
+const TOLERANCE: Duration = Duration::from_secs(3_600);
+
 /// How far `Bounds::now` may be behind the server's clock.
 const BEHIND: Duration = Duration::from_secs(10);
 
@@ -297,7 +318,7 @@ mod tests {
         let mut cursor = Cursor::start();
         assert!(cursor.advance(&entry("5-0", "4-7")));
         assert!(cursor.advance(&entry("6-0", "5-0")));
-        cursor.drained();
+        cursor.drained(false);
         assert!(cursor.advance(&entry("7-1", "6-0")));
         assert!(!cursor.advance(&entry("9-0", "8-0")));
         assert_eq!(cursor.last(), "7-1");
@@ -308,15 +329,43 @@ mod tests {
         let mut cursor = Cursor::start();
         assert!(cursor.fits("0-0") && cursor.is_at_start());
         cursor.advance(&entry("10-2", "9-0"));
-        cursor.drained();
+        cursor.drained(false);
         assert!(cursor.fits("10-2") && cursor.fits("10-10") && cursor.fits("11-0"));
         assert!(!cursor.fits("10-1") && !cursor.fits("9-9") && !cursor.fits("0-0"));
     }
 
     #[test]
+    fn r11_a_log_that_was_not_read_to_its_end_is_read_anew_on_another_connection() {
+        let mut cursor = Cursor::start();
+        cursor.advance(&entry("5-0", "4-0"));
+        // The other server has an entry 4-1 behind 4-0, and then 6-0.
+        cursor.reconnected();
+        assert!(cursor.is_at_start());
+        cursor.advance(&entry("4-1", "4-0"));
+        cursor.advance(&entry("6-0", "4-1"));
+        cursor.drained(false);
+        cursor.reconnected();
+        assert_eq!(cursor.last(), "6-0", "from here on gaps tell");
+    }
+
+    #[test]
+    fn r6_a_log_that_does_not_reach_back_is_not_whole_until_it_need_not() {
+        let mut whole = Cursor::start();
+        whole.drained(false);
+        whole.drained(true);
+        assert!(!whole.is_partial(), "it was read while it was all there");
+        let mut partial = Cursor::start();
+        partial.drained(true);
+        partial.drained(true);
+        assert!(partial.is_partial());
+        partial.drained(false);
+        assert!(!partial.is_partial());
+    }
+
+    #[test]
     fn a_log_that_was_found_empty_is_not_at_its_start_any_more() {
         let mut cursor = Cursor::start();
-        cursor.drained();
+        cursor.drained(false);
         assert!(!cursor.is_at_start());
         assert!(cursor.advance(&entry("5-0", "0-0")));
     }
@@ -330,7 +379,8 @@ mod tests {
             known("1300000").is_some(),
             "wide ones may lie a margin ahead"
         );
-        assert!(known("1400000").is_none());
+        assert!(known("4900000").is_some(), "so may instants that were told");
+        assert!(known("5000000").is_none());
         assert!(known("-1").is_none() && known("").is_none());
         let endless = reply("1000000-0", "0-0", "*", u64::MAX, false);
         let (_, _, life) = Logged::read(&endless).unwrap().known(&bounds()).unwrap();

@@ -78,7 +78,11 @@ impl Inner {
     /// An error while mirrored checks cannot be answered in this process.
     pub(super) fn is_fresh(&self) -> Result<(), StoreError> {
         let age = self.replica.oldest();
-        if !self.is_followed() || age.is_some_and(|age| age <= self.replica.wanted()) {
+        // Until a log that is too short is not any more, hours may pass in which the server is asked.
+        if !self.is_followed()
+            || self.replica.is_partial()
+            || age.is_some_and(|age| age <= self.replica.wanted())
+        {
             return Ok(());
         }
         Err(StoreError::Behind {

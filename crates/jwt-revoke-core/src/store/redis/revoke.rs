@@ -101,7 +101,7 @@ impl Inner {
         entries: &[Entry<'_>],
         deadline: Instant,
     ) -> Result<Timestamp, StoreError> {
-        let fallback = fallback_horizons();
+        let least = self.least_horizons();
         let mut words = self.keys.of_script(shard);
         for (revocation, _) in entries {
             words.key(&self.keys.deny(shard, &revocation.digest));
@@ -114,8 +114,8 @@ impl Inner {
             words.key(record);
         }
         words.word(LAYOUT);
-        words.number(millis(fallback.access));
-        words.number(millis(fallback.session));
+        words.number(millis(least.access));
+        words.number(millis(least.session));
         words.number(defaults::AUDIT_ENTRIES);
         words.number(u64::try_from(entries.len()).unwrap_or(u64::MAX));
         let mut ended = 0;

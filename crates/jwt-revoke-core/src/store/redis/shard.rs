@@ -45,6 +45,10 @@ pub(super) struct ShardState {
     /// The last id that its log gave out.
     pub(super) tip: String,
     pub(super) horizons: Horizons,
+    /// The same, if they have been stated.
+    pub(super) stated: Option<Horizons>,
+    /// The latest instant up to which its log may have been trimmed.
+    pub(super) trimmed: Timestamp,
 }
 
 /// Why a shard is asked for its state.
@@ -76,15 +80,17 @@ impl ShardState {
             tip,
             access,
             session,
+            trimmed,
         ] = answer
         else {
             return None;
         };
         let fallback = fallback_horizons();
-        let horizon = |reply: &Reply, fallback| match reply.number() {
-            Some(millis) if millis > 0 => Duration::from_millis(millis),
-            _ => fallback,
+        let stated = |reply: &Reply| {
+            let millis = reply.number().filter(|millis| *millis > 0);
+            millis.map(Duration::from_millis)
         };
+        let horizon = |reply: &Reply, fallback| stated(reply).unwrap_or(fallback);
         Some(Self {
             created: word.text() == Some("created"),
             epoch: epoch.clone(),
@@ -96,7 +102,19 @@ impl ShardState {
                 horizon(access, fallback.access),
                 horizon(session, fallback.session),
             ),
+            stated: stated(access)
+                .zip(stated(session))
+                .map(|(access, session)| Horizons::from_parts(access, session)),
+            trimmed: Timestamp::from_millis(trimmed.number()?),
         })
+    }
+
+    /// Whether entries may be missing from the log that tokens still need: it was trimmed when the access
+    /// horizon was shorter, or by a clock that was wrong.
+    pub(super) fn is_log_short(&self) -> bool {
+        let shown = self.now.saturating_sub(self.ahead);
+        let needed = shown.saturating_sub(self.horizons.access);
+        self.trimmed > needed.saturating_add(defaults::HORIZON_MARGIN / 2)
     }
 }
 
@@ -113,7 +131,16 @@ impl Inner {
         let state = ShardState::read(&answer).ok_or_else(|| self.odd(&answer))?;
         // What the server said, not what was seen meanwhile: that it has not promised to keep.
         self.saw(shard, state.now);
+        self.learn(&state);
         Ok(state)
+    }
+
+    /// Remembers the horizons that any process has stated: a shard that loses its data is told them again
+    /// by whoever makes it.
+    pub(super) fn learn(&self, state: &ShardState) {
+        if let Some(stated) = state.stated {
+            self.healing.require(stated);
+        }
     }
 
     /// The keys and arguments of `state.lua`.
@@ -194,7 +221,9 @@ impl Inner {
             horizons.access.min(longest),
             horizons.session.min(longest),
         ));
-        for (shard, state) in self.states(Probe::Write, self.deadline()).await? {
+        // Where they are stated already nothing is written: a process that comes up while the server
+        // refuses writes can check tokens all the same.
+        for (shard, state) in self.states(Probe::Look, self.deadline()).await? {
             self.notice(shard, Some(&state.epoch));
         }
         Ok(())

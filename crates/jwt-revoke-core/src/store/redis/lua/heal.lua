@@ -1,7 +1,7 @@
 -- heal.lua: put back entries of one shard that a process remembers.
 --   ARGV[1]  layout
---   ARGV[2]  access horizon while none is stated, ms
---   ARGV[3]  session horizon while none is stated, ms
+--   ARGV[2]  access horizon that the caller knows of, ms
+--   ARGV[3]  session horizon that the caller knows of, ms
 --   then for each entry, four: digest; cutoff, an instant in ms or "*"; remaining life in ms;
 --   "1" if tokens that it covers may be issued as long as it lives, else "0"
 --   returns  {"ok", now} | {"lost"} | {"layout", the layout found}

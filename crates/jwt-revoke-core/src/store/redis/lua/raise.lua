@@ -15,12 +15,14 @@ local function last_id()
 end
 
 -- Adds to a shard what it takes to write entries, before the first write.
---   access, session  horizons to go by as long as no process has stated any
+--   access, session  horizons that the caller knows of: the store may have lost what was stated, and an
+--                    entry must outlive the tokens of whoever writes it
 local function prepare(shard, access, session)
-  local meta = redis.call('HMGET', META, 'cut', 'access', 'session')
+  local meta = redis.call('HMGET', META, 'cut', 'access', 'session', 'trimmed')
   shard.cut = tonumber(meta[1] or 0)
-  shard.access = tonumber(meta[2] or access)
-  shard.session = tonumber(meta[3] or session)
+  shard.access = math.max(meta[2] or 0, access)
+  shard.session = math.max(meta[3] or 0, session)
+  shard.trimmed = tonumber(meta[4] or 0)
   shard.last = last_id()
   -- Whatever `logged` says.
   shard.now = math.max(shard.now, string.match(shard.last, '^%d+'))
@@ -50,17 +52,18 @@ local function raise(shard, key, digest, cutoff, ttl, lasting)
   -- The first write of a script is the one that `maxmemory` can refuse; once it has passed, the
   -- server lets the script run to its end.
   redis.call('SET', key, value, 'PX', whole(life))
-  local oldest = whole(math.max(shard.now - shard.access, 0))
-  local last = redis.call('XADD', LOG, 'MINID', '~', oldest, '*',
+  local oldest = math.max(shard.now - shard.access, 0)
+  local last = redis.call('XADD', LOG, 'MINID', '~', whole(oldest), '*',
     'digest', digest, 'cutoff', value, 'expiry', whole(shard.now + life), 'prev', shard.last,
     unpack(lasting and { 'lasting', '1' } or {}))
   if lasting and life > shard.access then
-    oldest = whole(math.max(shard.now - shard.session, 0))
-    redis.call('XADD', string.gsub(LOG, 'log$', 'lasting'), 'MINID', '~', oldest, '*', 'digest', digest,
+    local first = whole(math.max(shard.now - shard.session, 0))
+    redis.call('XADD', string.gsub(LOG, 'log$', 'lasting'), 'MINID', '~', first, '*', 'digest', digest,
       'cutoff', value, 'expiry', whole(shard.now + life), 'prev', shard.last, 'lasting', '1')
   end
-  shard.last, shard.cut = last, math.max(shard.cut, cut)
-  redis.call('HSET', META, 'cut', whole(shard.cut), 'logged', string.match(last, '^%d+'))
+  shard.last, shard.cut, shard.trimmed = last, math.max(shard.cut, cut), math.max(shard.trimmed, oldest)
+  redis.call('HSET', META, 'cut', whole(shard.cut), 'logged', string.match(last, '^%d+'),
+    'trimmed', whole(shard.trimmed))
   return true, value, life
 end
 

@@ -1,7 +1,7 @@
 -- revoke.lua: write entries of one shard, all or none.
 --   ARGV[1]  layout
---   ARGV[2]  access horizon while none is stated, ms
---   ARGV[3]  session horizon while none is stated, ms
+--   ARGV[2]  access horizon that the caller knows of, ms
+--   ARGV[3]  session horizon that the caller knows of, ms
 --   ARGV[4]  the most entries of the audit stream
 --   ARGV[5]  how many entries; their keys stand first
 --   then for each entry, ten:

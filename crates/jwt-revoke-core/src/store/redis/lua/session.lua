@@ -2,8 +2,8 @@
 --   KEYS[6]  index     sorted set: the `sid`s of one user by opening; lives as long as the latest
 --   KEYS[7..]          strings, which are read at the start: a record, entries
 --   ARGV[1]  layout
---   ARGV[2]  access horizon while none is stated, ms
---   ARGV[3]  session horizon while none is stated, ms
+--   ARGV[2]  access horizon that the caller knows of, ms
+--   ARGV[3]  session horizon that the caller knows of, ms
 --   ARGV[4]  the epoch in which the caller has put back all that it remembers
 --   ARGV[5]  the most entries of the audit stream
 --   ARGV[6]  issuer, for the audit stream

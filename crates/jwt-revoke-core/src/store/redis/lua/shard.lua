@@ -3,7 +3,7 @@
 --                      opened (the latest instant at which a session was), cut (the latest instant
 --                      up to which something was revoked), told (the latest instant that was given
 --                      to a caller who may date a session by it), logged (that of the last entry of
---                      the log)
+--                      the log), trimmed (the latest up to which entries may have left it)
 --   KEYS[2]  epoch     string, random; without it the shard has lost its data
 --   KEYS[3]  healing   string with an expiry; while it is there, "not found" means "unknown"
 --   KEYS[4]  log       stream: digest, cutoff, expiry (ms), prev (the id before it)

@@ -7,7 +7,8 @@
 --   ARGV[6]  "write" to prove that the shard can be written, and keep the instant; or "look"
 --   ARGV[7]  the latest instant that the caller has seen, ms
 --   returns  {"here" | "created", epoch, ms of healing left (0: none), now, ms until the server's
---            clock shows that, the last id of the log, access and session horizon (0: not stated)}
+--            clock shows that, the last id of the log, access and session horizon (0: not stated),
+--            the instant up to which the log may have been trimmed}
 --          | {"layout", the layout found}
 --
 -- A new shard and one that lost its data look the same, so both heal: until then others may put
@@ -46,4 +47,4 @@ for i, name in ipairs({ 'access', 'session' }) do
   end
 end
 return { word, epoch, math.max(redis.call('PTTL', HEALING), 0), told, math.max(told - instant(0, 0), 0), tip,
-  horizons[1], horizons[2] }
+  horizons[1], horizons[2], tonumber(redis.call('HGET', META, 'trimmed') or 0) }

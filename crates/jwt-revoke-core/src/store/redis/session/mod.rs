@@ -20,7 +20,7 @@ use crate::{
             client::Reply,
             keys::LAYOUT,
             lookup::read_cutoff,
-            revoke::{brief, fallback_horizons},
+            revoke::brief,
             scripts::{MARK, Script},
             words::Words,
         },
@@ -87,10 +87,10 @@ impl Inner {
         for key in keys {
             words.key(&key);
         }
-        let fallback = fallback_horizons();
+        let least = self.least_horizons();
         words.word(LAYOUT);
-        words.number(millis(fallback.access));
-        words.number(millis(fallback.session));
+        words.number(millis(least.access));
+        words.number(millis(least.session));
         words.word(epoch);
         words.number(defaults::AUDIT_ENTRIES);
         words.word(brief(index.issuer));

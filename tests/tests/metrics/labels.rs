@@ -1,6 +1,10 @@
 //! I8, I9: what stands in labels.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use jwt_revoke_core::{
     Guard, Verifier,
@@ -156,5 +160,23 @@ fn names_and_labels_are_those_that_prometheus_expects() {
             metric.unit == "bytes",
             "{metric:?}"
         );
+    }
+}
+
+#[test]
+fn every_word_that_stands_in_a_label_is_explained() {
+    let recorded = Recorded::new();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    let page = fs::read_to_string(page).unwrap();
+    let _guard = Guard::new(issuer().verifier(), EmbeddedStore::in_memory());
+    let mut words = BTreeSet::new();
+    for (_, labels) in recorded.every_series() {
+        for label in ["path", "outcome", "result"] {
+            words.extend(labels.get(label).cloned());
+        }
+    }
+    assert!(words.len() > 20, "{words:?}");
+    for word in words {
+        assert!(page.contains(&format!("`{word}`")), "{word}");
     }
 }

@@ -8,6 +8,7 @@
 pub mod actix_server;
 pub mod controlled_store;
 pub mod differential;
+pub mod history;
 pub mod http_suite;
 pub mod logs;
 pub mod model;

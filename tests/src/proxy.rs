@@ -23,6 +23,10 @@ pub enum Fault {
     Delay(Duration),
     /// Holds everything in both directions, as a partition does; connections stay open.
     Blackhole,
+    /// Holds requests; answers to earlier ones pass.
+    HoldRequests,
+    /// Passes requests on and holds the answers, so that what was asked happens and nobody hears of it.
+    HoldAnswers,
     /// Passes requests on, and closes the connection instead of passing the answer back.
     LoseAnswers,
     /// Passes so many bytes of answers on, a connection, then closes it.
@@ -98,6 +102,8 @@ async fn pump(mut client: TcpStream, mut server: TcpStream, mut fault: watch::Re
     let mut passed = 0;
     loop {
         let now = *fault.borrow_and_update();
+        let holds_requests = matches!(now, Fault::Blackhole | Fault::HoldRequests);
+        let holds_answers = matches!(now, Fault::Blackhole | Fault::HoldAnswers);
         if now == Fault::Reset {
             let _ = client.set_zero_linger();
             return;
@@ -106,19 +112,23 @@ async fn pump(mut client: TcpStream, mut server: TcpStream, mut fault: watch::Re
             changed = fault.changed() => if changed.is_err() {
                 return;
             },
-            read = client.read(&mut asked), if now != Fault::Blackhole => match read {
+            read = client.read(&mut asked), if !holds_requests => match read {
                 Ok(0) | Err(_) => return,
                 Ok(count) => if server.write_all(&asked[..count]).await.is_err() {
                     return;
                 },
             },
-            read = server.read(&mut told), if now != Fault::Blackhole => {
+            read = server.read(&mut told), if !holds_answers => {
                 let count = match read {
                     Ok(0) | Err(_) => return,
                     Ok(count) => count,
                 };
                 let pass = match now {
-                    Fault::None | Fault::Reset | Fault::Blackhole => count,
+                    Fault::None
+                    | Fault::Reset
+                    | Fault::Blackhole
+                    | Fault::HoldRequests
+                    | Fault::HoldAnswers => count,
                     Fault::Delay(delay) => {
                         sleep(delay).await;
                         count

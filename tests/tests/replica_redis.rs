@@ -11,6 +11,7 @@ use std::{
 };
 
 use jwt_revoke_core::{
+    Timestamp,
     guard::Consistency,
     revocation::{Cutoff, Cutoffs, Digest, Dimension, Horizons, Placement, SHARDS, Shard},
     store::{Health, Lookup, Reach, RedisBuilder, RedisStore, Revocation, Store as _, StoreError},
@@ -274,6 +275,44 @@ async fn r4_a_server_that_comes_back_empty_is_healed_by_whoever_read_it() {
     until("both are back", || async { entries(&server) == 2 }).await;
     until_health(&reader, Health::Fresh).await;
     assert_ne!(mirrored(&reader, 1, one.digest), Some(Cutoffs::NONE));
+}
+
+#[tokio::test]
+async fn r4_what_a_check_has_found_the_process_knows_and_puts_back() {
+    let server = RedisServer::start();
+    let writer = connect(&server.url()).await;
+    let known = in_shard("alice", 1);
+    revoke(&writer, &known).await;
+    drop(writer);
+    // Of no use to any token that lives.
+    let horizon = Duration::from_secs(1_200);
+    let long_ago = Timestamp::from_millis(1_000_000_000_000);
+    let mut old = in_shard("bob", 1);
+    old.reach = Reach::At(long_ago);
+    let reader = connect(&server.url()).await;
+    reader.revoke(std::slice::from_ref(&old)).await.unwrap();
+    drop(reader);
+    // A process whose follower does not read of them.
+    server.cli(&["XTRIM", "jr:{15s}:log", "MAXLEN", "0"]);
+    let reader = connect(&server.url()).await;
+    until_health(&reader, Health::Fresh).await;
+    assert_eq!(mirrored(&reader, 1, known.digest), Some(Cutoffs::NONE));
+    for entry in [&known, &old] {
+        let found = strictly(&reader, 1, entry.digest).await.unwrap();
+        assert_ne!(found, Cutoffs::NONE);
+    }
+    assert_ne!(mirrored(&reader, 1, known.digest), Some(Cutoffs::NONE));
+    assert_eq!(mirrored(&reader, 1, old.digest), Some(Cutoffs::NONE));
+    server.cli(&["FLUSHALL"]);
+    until("it is back", || async { entries(&server) == 1 }).await;
+    let error_or_found = strictly(&reader, 1, known.digest).await;
+    let found = error_or_found.unwrap_or_else(|error| error.known());
+    assert_ne!(found, Cutoffs::NONE);
+    let life: u64 = server
+        .cli(&["PTTL", &server.cli(&["KEYS", "jr:*:deny:*"])])
+        .parse()
+        .unwrap();
+    assert!(Duration::from_millis(life) > horizon, "{life} ms");
 }
 
 #[tokio::test]

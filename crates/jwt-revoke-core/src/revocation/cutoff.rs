@@ -55,6 +55,12 @@ impl Cutoffs {
         self.highest.map(|(cutoff, _)| cutoff)
     }
 
+    /// The highest cutoff, and the index of its digest.
+    #[cfg(feature = "redis")]
+    pub(crate) fn decisive(&self) -> Option<(usize, Cutoff)> {
+        self.highest.map(|(cutoff, index)| (index, cutoff))
+    }
+
     /// The index of the digest whose cutoff covers a token born at `born_at`; `None` if the token
     /// is not revoked.
     pub fn covering(&self, born_at: Timestamp) -> Option<usize> {

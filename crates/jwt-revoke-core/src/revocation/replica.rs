@@ -254,7 +254,7 @@ impl Replica {
     }
 
     /// How old the copy of `shard` is, by the clock that has moved more; `None` if it may lack entries
-    /// of any age.
+    /// of any age. Never less than it is.
     pub(crate) fn age(&self, shard: Shard, now: Moment) -> Option<Duration> {
         let copy = self.copy(shard);
         let monotonic = copy.monotonic.load(Ordering::Acquire);
@@ -262,7 +262,9 @@ impl Replica {
         if monotonic == NEVER || wall == NEVER {
             return None;
         }
-        let since_start = millis(now.monotonic.saturating_duration_since(self.start));
+        // Rounded up, as what was published is rounded down.
+        let now_monotonic = now.monotonic.saturating_duration_since(self.start);
+        let since_start = millis(now_monotonic.saturating_add(ALMOST_A_MILLISECOND));
         let by_monotonic = since_start.saturating_sub(monotonic);
         Some(Duration::from_millis(
             by_monotonic.max(now.wall.saturating_sub(wall)),
@@ -331,6 +333,8 @@ fn cutoff_of(millis: u64) -> Cutoff {
         millis => Cutoff::At(crate::clock::Timestamp::from_millis(millis)),
     }
 }
+
+const ALMOST_A_MILLISECOND: Duration = Duration::from_nanos(999_999);
 
 /// No instant: a cutoff at it could not be told from "for ever", which errs on the safe side.
 const FOREVER: u64 = u64::MAX;
@@ -433,6 +437,24 @@ mod tests {
     }
 
     #[test]
+    fn r1_its_age_is_never_less_than_it_is() {
+        let replica = Replica::new(8);
+        let at = |micros| Moment {
+            monotonic: replica.start + Duration::from_micros(micros),
+            wall: 0,
+        };
+        for published in [5_000, 5_001, 5_500, 5_999] {
+            replica.publish(shard(0), at(published));
+            for now in [6_000, 505_000, 505_001, 505_499, 505_999] {
+                let age = replica.age(shard(0), at(now)).unwrap();
+                let true_age = Duration::from_micros(now - published);
+                let more = age.checked_sub(true_age).expect("it is thought younger");
+                assert!(more < Duration::from_millis(2));
+            }
+        }
+    }
+
+    #[test]
     fn r12_it_ages_by_the_clock_that_moved_more() {
         let replica = Replica::new(8);
         assert_eq!(replica.age(shard(0), Moment::now()), None);
@@ -442,7 +464,8 @@ mod tests {
             monotonic: moment.monotonic + MINUTE,
             wall: moment.wall - 5_000,
         };
-        assert_eq!(replica.age(shard(0), set_back), Some(MINUTE));
+        let age = replica.age(shard(0), set_back).unwrap();
+        assert!(age >= MINUTE && age <= MINUTE + Duration::from_millis(1));
         let slept = Moment {
             monotonic: moment.monotonic,
             wall: moment.wall + 5_000,

@@ -83,6 +83,13 @@ impl Healing {
         healed[usize::from(shard.number())].as_deref() == Some(epoch)
     }
 
+    /// Whether `epoch` is known to be that of another shard.
+    pub(super) fn is_of_another(&self, shard: Shard, epoch: &[u8]) -> bool {
+        let healed = self.healed.read().unwrap_or_else(PoisonError::into_inner);
+        let mut others = Shard::all().zip(&*healed).filter(|(at, _)| *at != shard);
+        others.any(|(_, known)| known.as_deref() == Some(epoch))
+    }
+
     /// The epoch of `shard` in which everything remembered has been written; `None` until it has.
     pub(super) fn epoch(&self, shard: Shard) -> Option<String> {
         let healed = self.healed.read().unwrap_or_else(PoisonError::into_inner);

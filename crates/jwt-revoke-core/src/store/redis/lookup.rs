@@ -14,7 +14,7 @@ use futures::future::{OptionFuture, join};
 use crate::{
     clock::Timestamp,
     defaults,
-    revocation::{Cutoff, Cutoffs, Moment, Shard},
+    revocation::{Cutoff, Cutoffs, Digest, Life, Moment, Shard},
     store::{
         Consistency, Health, Lookup, StoreError,
         redis::{
@@ -23,6 +23,7 @@ use crate::{
             client::Reply,
             failure::{Failure, Purpose},
             keys::{is_legacy_jti, shard_slot, slot},
+            revoke::fallback_horizons,
         },
     },
 };
@@ -32,6 +33,8 @@ struct Answer {
     epoch: Option<Vec<u8>>,
     healing: bool,
     found: Cutoffs,
+    /// Whether another service has revoked the token, by the legacy key.
+    legacy: bool,
 }
 
 impl Inner {
@@ -121,11 +124,21 @@ impl Inner {
             Err(error) => return Err(error.knowing(own)),
         };
         let whole = self.notice(query.shard, answer.epoch.as_deref());
-        let known = if own.highest() > answer.found.highest() {
+        let epoch = answer.epoch.as_deref().unwrap_or_default();
+        if answer.found.highest() > own.highest()
+            && let Some((index, cutoff)) = answer.found.decisive()
+            && (whole || !self.healing.is_of_another(query.shard, epoch))
+        {
+            self.keep_found(query.shard, query.digests[index], cutoff);
+        }
+        let mut known = if own.highest() > answer.found.highest() {
             own
         } else {
             answer.found
         };
+        if answer.legacy {
+            known.insert(0, Cutoff::Forever);
+        }
         if !whole || answer.healing {
             return Err(StoreError::ShardLost {
                 store: self.name.clone(),
@@ -135,6 +148,27 @@ impl Inner {
             });
         }
         Ok(known)
+    }
+
+    /// Takes in what a check found before the follower has read it: what one handle of this process
+    /// refuses, no other accepts, whatever becomes of the store.
+    ///
+    /// How long the store keeps it was not asked, so it counts as the longest, as far as tokens live that
+    /// it may cover.
+    fn keep_found(&self, shard: Shard, digest: Digest, cutoff: Cutoff) {
+        let horizons = self.healing.required().unwrap_or_else(fallback_horizons);
+        let needed = match cutoff {
+            Cutoff::At(instant) => {
+                let needed_until = instant.saturating_add(horizons.access);
+                needed_until.saturating_since(self.settings.clock.now())
+            }
+            Cutoff::Forever => horizons.access,
+        };
+        if self.is_followed() && !needed.is_zero() {
+            let kept = horizons.session.max(needed);
+            self.replica
+                .keep(shard, digest, cutoff, Life { kept, needed });
+        }
     }
 
     async fn ask(self: &Arc<Self>, query: &Lookup<'_>) -> Result<Answer, StoreError> {
@@ -265,9 +299,6 @@ impl Answer {
                 found.insert(index, cutoff);
             }
         }
-        if legacy.iter().any(|value| *value != Reply::Nil) {
-            found.insert(0, Cutoff::Forever);
-        }
         Ok(Self {
             epoch: match epoch {
                 Reply::Text(epoch) => Some(epoch.clone()),
@@ -275,6 +306,7 @@ impl Answer {
             },
             healing: *healing != Reply::Nil,
             found,
+            legacy: legacy.iter().any(|value| *value != Reply::Nil),
         })
     }
 }
@@ -316,10 +348,11 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_another_service_covers_every_birth() {
+    fn a_key_of_another_service_is_read_apart_from_our_entries() {
         let values = [text("epoch"), Reply::Nil, Reply::Nil, text("1")];
         let answer = Answer::read(&values, 1).unwrap();
-        assert_eq!(answer.found.highest(), Some(Cutoff::Forever));
+        assert!(answer.legacy);
+        assert_eq!(answer.found, Cutoffs::NONE);
         assert!(!answer.healing);
     }
 }

@@ -24,7 +24,7 @@ pub struct Settings {
     /// `JWT_REVOKE_ALG`: the algorithm of a key that is made.
     pub algorithm: Algorithm,
     /// `JWT_REVOKE_CONSISTENCY`: `mirror:MILLISECONDS`, how old the copy of the store may be by which a token
-    /// is judged, or `strict`.
+    /// is judged, `strict`, or `fenced`.
     pub consistency: Consistency,
     /// `JWT_REVOKE_ISSUER`: who issues the tokens, and where OAuth clients reach the program. Tokens
     /// of another issuer are not accepted.
@@ -97,7 +97,7 @@ impl Settings {
             consistency: consistency_of(&consistency).ok_or_else(|| SettingsError {
                 variable: "JWT_REVOKE_CONSISTENCY",
                 reason: format!(
-                    "{consistency:?} is neither strict nor mirror: and at least {} milliseconds",
+                    "{consistency:?} is neither strict, nor fenced, nor mirror: and at least {} milliseconds",
                     defaults::SHORTEST_STALENESS.as_millis()
                 ),
             })?,
@@ -149,8 +149,10 @@ impl Settings {
 }
 
 fn consistency_of(text: &str) -> Option<Consistency> {
-    if text == "strict" {
-        return Some(Consistency::Strict);
+    match text {
+        "strict" => return Some(Consistency::Strict),
+        "fenced" => return Some(Consistency::Fenced),
+        _ => {}
     }
     let staleness = text.strip_prefix("mirror:")?.parse().ok()?;
     let staleness = Duration::from_millis(staleness);
@@ -190,6 +192,17 @@ mod tests {
         assert_eq!(settings.reuse, ReuseScope::User);
         assert_eq!(settings.outage, Outage::Deny);
         assert_eq!(settings.consistency, Consistency::default());
+        for (value, consistency) in [
+            ("strict", Consistency::Strict),
+            ("fenced", Consistency::Fenced),
+            (
+                "mirror:250",
+                Consistency::mirror(Duration::from_millis(250)),
+            ),
+        ] {
+            let settings = with("JWT_REVOKE_CONSISTENCY", value).unwrap();
+            assert_eq!(settings.consistency, consistency);
+        }
     }
 
     #[test]

@@ -38,6 +38,24 @@ async fn an_access_of_unknown_standing_is_accepted_only_where_unknown_is_allowed
 }
 
 #[tokio::test]
+async fn an_access_that_was_judged_more_leniently_is_judged_again() {
+    let foreign = Foreign::new();
+    let token = foreign.token(json!({}));
+    let guard = &foreign.guard;
+    let handles = [guard.clone(), guard.strict(), guard.fenced()];
+    for (rank, handle) in handles.iter().enumerate() {
+        let access = handle.check(&token).await.unwrap();
+        for (other_rank, other) in handles.iter().enumerate() {
+            assert_eq!(
+                other.accepts(&access),
+                other_rank <= rank,
+                "{rank} {other_rank}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn no_guard_takes_over_the_place_of_one_that_is_gone() {
     let foreign = Foreign::new();
     let access = foreign.access(json!({})).await;

@@ -196,7 +196,7 @@ fn glance(consistency: Consistency) -> Duration {
         Consistency::Mirror { max_staleness } => {
             (max_staleness.max(defaults::SHORTEST_STALENESS) / 4).min(defaults::ENDED_GLANCE)
         }
-        Consistency::Strict => defaults::ENDED_GLANCE,
+        Consistency::Strict | Consistency::Fenced => defaults::ENDED_GLANCE,
     }
 }
 

@@ -38,7 +38,7 @@ pub use self::{
 use crate::{
     Report,
     meters::{Cached, GuardMeters, Path, Refreshed, Verdict},
-    revocation::{Cutoffs, Horizons},
+    revocation::{Cutoffs, Horizons, Shard},
     store::{AnyStore, Health, Lookup, StoreError},
     verify::{Verifier, VerifyError},
 };
@@ -129,6 +129,13 @@ impl Guard {
         self.with_consistency(Consistency::Strict)
     }
 
+    /// A handle of the same guard that believes only a server that may be written just now: for routes
+    /// where not even a primary that was cut off may be believed. See [`Consistency::Fenced`].
+    #[must_use]
+    pub fn fenced(&self) -> Self {
+        self.with_consistency(Consistency::Fenced)
+    }
+
     /// Decides about a token, as it stands after the scheme in `Authorization: Bearer ..`.
     ///
     /// Verification happens here and now, or did when the token came before; whether it was revoked is
@@ -158,7 +165,7 @@ impl Guard {
         if let Some(found) = self.found_now(&token) {
             let path = match self.consistency {
                 Consistency::Mirror { .. } => Path::Replica,
-                Consistency::Strict => Path::Memory,
+                Consistency::Strict | Consistency::Fenced => Path::Memory,
             };
             return Checked::Now(self.decide(token, found, path, &span));
         }
@@ -182,14 +189,21 @@ impl Guard {
             && (access.outage() == Outage::Deny || self.outage == Outage::Allow)
     }
 
-    /// Whether the store is reachable, fit, and has promised to keep entries long enough.
+    /// Whether the store is reachable, fit for what this handle asks of it, and has promised to keep
+    /// entries long enough.
     ///
     /// # Errors
     ///
     /// What is wrong, in words for an operator.
     pub async fn ready(&self) -> Result<(), StoreError> {
         self.require().await?;
-        self.shared.store.ready().await
+        self.shared.store.ready().await?;
+        if self.consistency == Consistency::Fenced {
+            // Not every server can be asked that way.
+            let query = Lookup::new(Shard::FIRST, &[]).with_consistency(self.consistency);
+            self.shared.store.find(&query).await?;
+        }
+        Ok(())
     }
 
     /// How well checks are served just now, without asking the store.
@@ -314,7 +328,8 @@ impl Guard {
 
     async fn lookup(&self, token: &Token) -> Result<Cutoffs, StoreError> {
         let mut query = self.question(token);
-        if !self.shared.required.load(Ordering::Acquire) {
+        let mirrored = matches!(self.consistency, Consistency::Mirror { .. });
+        if mirrored && !self.shared.required.load(Ordering::Acquire) {
             // What is known here says nothing of whether the store can be written.
             query = query.with_consistency(Consistency::Strict);
         }

@@ -19,6 +19,15 @@ pub enum Consistency {
     },
     /// Ask the store at every check.
     Strict,
+    /// Ask the store at every check, and believe only a server that may be written just now.
+    ///
+    /// A [`Strict`](Self::Strict) check believes a primary that was cut off from the others until the client
+    /// notices, and what was revoked at its successor meanwhile is accepted. This one gets an error from
+    /// a server that is a replica, or has lost its replicas (`min-replicas-to-write`), so the outage policy
+    /// decides. How long the old primary takes to notice is `min-replicas-max-lag`. Needs Redis 7 or Valkey;
+    /// [`Guard::ready`](crate::Guard::ready) of such a handle says whether the store can. A store whose truth is in one
+    /// place answers as to a strict question.
+    Fenced,
 }
 
 impl Consistency {
@@ -31,11 +40,14 @@ impl Consistency {
 
     /// Whether what holds by `self` holds by `other`.
     pub(crate) fn implies(self, other: Self) -> bool {
-        let staleness = |consistency| match consistency {
-            Self::Mirror { max_staleness } => max_staleness,
-            Self::Strict => Duration::ZERO,
-        };
-        staleness(self) <= staleness(other)
+        match (self, other) {
+            (Self::Fenced, _) | (Self::Strict, Self::Strict | Self::Mirror { .. }) => true,
+            (Self::Mirror { max_staleness: own }, Self::Mirror { max_staleness }) => {
+                own <= max_staleness
+            }
+            (Self::Strict | Self::Mirror { .. }, Self::Fenced) => false,
+            (Self::Mirror { max_staleness }, Self::Strict) => max_staleness.is_zero(),
+        }
     }
 }
 
@@ -58,4 +70,25 @@ pub enum Outage {
     /// from answering can use a revoked token until `exp`. What is known to be revoked is refused
     /// all the same.
     Allow,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_judged_more_strictly_holds_for_the_more_lenient_and_not_the_other_way_round() {
+        let second = Consistency::default();
+        let order = [
+            Consistency::Fenced,
+            Consistency::Strict,
+            Consistency::mirror(defaults::SHORTEST_STALENESS),
+            second,
+        ];
+        for (rank, own) in order.iter().enumerate() {
+            for (other_rank, other) in order.iter().enumerate() {
+                assert_eq!(own.implies(*other), rank <= other_rank, "{own:?} {other:?}");
+            }
+        }
+    }
 }

@@ -265,7 +265,9 @@ pub struct Lookup<'a> {
     /// The token's `jti` as it stands there, for stores that are shared with services which key
     /// revocations by it.
     pub jti: Option<&'a str>,
-    /// How old the answer may be.
+    /// How old the answer may be. A store that makes no difference answers each question as a
+    /// [`Strict`](Consistency::Strict) one; [`Fenced`](Consistency::Fenced) is for stores of which a server can
+    /// be out of date and not know it.
     pub consistency: Consistency,
 }
 

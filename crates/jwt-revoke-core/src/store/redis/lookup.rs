@@ -10,6 +10,7 @@ use std::{
 
 use fred::types::Value;
 use futures::future::{OptionFuture, join};
+use tokio::time::timeout;
 
 use crate::{
     clock::Timestamp,
@@ -24,6 +25,8 @@ use crate::{
             failure::{Failure, Purpose},
             keys::{is_legacy_jti, shard_slot, slot},
             revoke::fallback_horizons,
+            scripts::CHECK,
+            words::Words,
         },
     },
 };
@@ -173,6 +176,13 @@ impl Inner {
 
     async fn ask(self: &Arc<Self>, query: &Lookup<'_>) -> Result<Answer, StoreError> {
         self.is_started()?;
+        if query.consistency == Consistency::Fenced && self.unfenced.load(Ordering::Relaxed) {
+            return Err(StoreError::Unfit {
+                store: self.name.clone(),
+                reason: "fenced checks need Redis 7 or later: update it, or ask strictly"
+                    .to_owned(),
+            });
+        }
         let legacy = match (&self.settings.legacy_prefix, query.jti) {
             (Some(prefix), Some(jti)) => Some(format!("{prefix}{jti}")),
             _ => None,
@@ -229,22 +239,45 @@ impl Inner {
             Some(key) => keys.push(key),
             None => {}
         }
-        let expected = keys.len();
-        let keys = keys.into_iter().map(Value::from).collect();
-        let ours = self.checks.send(shard_slot(query.shard), "MGET", keys);
-        let theirs = OptionFuture::from(apart.map(|key| async move {
-            let slot = slot(&key);
-            self.checks.send(slot, "GET", vec![Value::from(key)]).await
-        }));
+        let fenced = query.consistency == Consistency::Fenced;
+        let ours = self.values(shard_slot(query.shard), keys, fenced);
+        let theirs = OptionFuture::from(
+            apart.map(|key| async move { self.values(slot(&key), vec![key], fenced).await }),
+        );
         let (ours, theirs) = join(ours, theirs).await;
-        let mut values = match ours? {
-            Reply::List(values) if values.len() == expected => values,
-            other => return Err(Failure::odd(format!("MGET answered {other:.200?}"))),
-        };
+        let mut values = ours?;
         if let Some(theirs) = theirs {
-            values.push(theirs?);
+            values.extend(theirs?);
         }
         Answer::read(&values, query.digests.len())
+    }
+
+    /// The values of keys in one slot; `fenced`, only from a server that may be written.
+    async fn values(
+        &self,
+        slot: u16,
+        keys: Vec<String>,
+        fenced: bool,
+    ) -> Result<Vec<Reply>, Failure> {
+        let expected = keys.len();
+        let reply = if fenced {
+            let mut words = Words::new();
+            for key in keys {
+                words.key(&key);
+            }
+            let bound = self.settings.check_timeout;
+            // A server that does not know the script is asked twice, and not waited for twice.
+            let asked = self.checks.run(slot, &CHECK, &words, bound);
+            let answer = timeout(bound, asked).await;
+            Reply::List(answer.unwrap_or(Err(Failure::TimedOut(bound)))?)
+        } else {
+            let keys = keys.into_iter().map(Value::from).collect();
+            self.checks.send(slot, "MGET", keys).await?
+        };
+        match reply {
+            Reply::List(values) if values.len() == expected => Ok(values),
+            other => Err(Failure::odd(format!("MGET answered {other:.200?}"))),
+        }
     }
 
     fn breaker(&self, shard: Shard) -> &Breaker {

@@ -114,6 +114,8 @@ pub(in crate::store::redis) struct Inner {
     /// How many checks wait for an answer.
     waiting: AtomicUsize,
     started: AtomicBool,
+    /// Whether a server is too old for fenced checks.
+    unfenced: AtomicBool,
     replica: Arc<Replica>,
     /// Dropped with the store, which ends it.
     follower: OnceLock<FollowerHandle>,
@@ -182,6 +184,7 @@ impl RedisStore {
             breakers: Default::default(),
             waiting: AtomicUsize::new(0),
             started: AtomicBool::new(false),
+            unfenced: AtomicBool::new(false),
             replica: Arc::new(Replica::new(settings.replica_entries)),
             follower: OnceLock::new(),
             healing: Healing::default(),

@@ -42,6 +42,9 @@ pub(super) static STATE: Script = Script::new(concat!(
     include_str!("lua/state.lua")
 ));
 
+/// Asks a primary that may be written. Redis 7 or later.
+pub(super) static CHECK: Script = Script::new(include_str!("lua/check.lua"));
+
 /// Writes entries.
 pub(super) static REVOKE: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),

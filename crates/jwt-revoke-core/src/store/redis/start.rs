@@ -190,7 +190,11 @@ impl Inner {
             });
         }
         let version = info.get("redis_version").unwrap_or_default();
-        if parse_version(version).is_some_and(|version| version < (6, 2)) {
+        let number = parse_version(version);
+        if number.is_some_and(|number| number < (7, 0)) {
+            self.unfenced.store(true, Ordering::Relaxed);
+        }
+        if number.is_some_and(|number| number < (6, 2)) {
             return Err(unfit(format!(
                 "its version is {version:.20}, and at least 6.2 is needed: update it"
             )));

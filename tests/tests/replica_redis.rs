@@ -357,6 +357,50 @@ async fn r11_the_end_of_a_log_that_a_failover_lost_is_put_back_by_whoever_read_i
 }
 
 #[tokio::test]
+async fn r11_a_shard_that_lost_the_end_of_its_log_is_unknown_to_all_until_it_is_healed() {
+    let mut server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let address = format!("redis://127.0.0.1:{}", proxy.port());
+    let healing = Duration::from_secs(2);
+    let reader = builder(&address).with_healing(healing).connect().await;
+    let (reader, writer) = (reader.unwrap(), connect(&server.url()).await);
+    let (kept, lost, other) = (in_shard("kept", 1), in_shard("lost", 1), in_shard("a", 2));
+    revoke(&writer, &kept).await;
+    assert_eq!(server.cli(&["SAVE"]), "OK");
+    revoke(&writer, &lost).await;
+    until_mirrored(&reader, 1, lost.digest).await;
+    drop(writer);
+    // The one who knows is away while the server comes back with the same epoch and an older history.
+    proxy.set(Fault::Reset);
+    server.kill();
+    server.run();
+    let stranger = connect(&server.url()).await;
+    let found = strictly(&stranger, 1, lost.digest).await.unwrap();
+    assert_eq!(found, Cutoffs::NONE, "nobody could tell yet");
+    // From the moment in which somebody notices nothing is taken for not revoked, until all is back.
+    proxy.set(Fault::None);
+    until("it is unknown", || async {
+        let unknown = strictly(&stranger, 1, kept.digest).await;
+        matches!(unknown, Err(StoreError::ShardLost { healing: true, .. }))
+    })
+    .await;
+    assert_eq!(
+        strictly(&stranger, 2, other.digest).await.unwrap(),
+        Cutoffs::NONE
+    );
+    until("it is known again", || async {
+        match strictly(&stranger, 1, lost.digest).await {
+            Err(StoreError::ShardLost { .. }) => false,
+            found => {
+                assert_ne!(found.unwrap(), Cutoffs::NONE);
+                true
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn r11_a_log_that_went_on_without_its_end_is_read_anew_and_mended() {
     let mut server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;

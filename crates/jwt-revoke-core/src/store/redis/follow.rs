@@ -31,6 +31,7 @@ use crate::{
         Inner,
         client::{Link, LinkOptions, Reply},
         failure::Failure,
+        heal::Missing,
         keys::{Keys, shard_slot},
         log::{self, Bounds, Cursor},
         scripts::STATE,
@@ -320,7 +321,7 @@ impl Source {
             } else if !cursor.fits(&state.tip) {
                 tracing::warn!(%shard, "a log has lost entries that were read; it is read anew");
                 *cursor = Cursor::start();
-                inner.mend(*shard);
+                inner.mend(*shard, Missing::Lost);
             }
             let horizons = state.horizons;
             // What the server's clock shows, which is what entries expire by: instants may be ahead of it.
@@ -427,9 +428,14 @@ impl Source {
             for entry in entries {
                 if !cursors[index].advance(&entry) {
                     tracing::warn!(%shard, "the log has a gap; it is read anew");
+                    let missing = if cursors[index].is_ahead_of(&entry) {
+                        Missing::Lost
+                    } else {
+                        Missing::Perhaps
+                    };
                     whole[index] = false;
                     cursors[index] = Cursor::start();
-                    inner.mend(shard);
+                    inner.mend(shard, missing);
                     break;
                 }
                 match entry.known(&bounds) {

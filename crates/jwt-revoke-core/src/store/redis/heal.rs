@@ -24,7 +24,7 @@ use crate::{
         redis::{
             Inner,
             client::Reply,
-            failure::Purpose,
+            failure::{Failure, Purpose},
             keys::{LAYOUT, shard_slot},
             log,
             revoke::fallback_horizons,
@@ -46,6 +46,8 @@ pub(super) struct Healing {
     connects: AtomicU64,
     /// Whether each shard is to be mended, and nobody has begun.
     due: [AtomicBool; SHARDS as usize],
+    /// Whether each shard has lost entries, and does not say so yet.
+    lost: [AtomicBool; SHARDS as usize],
     /// What this process wrote lately, in order.
     recent: Mutex<VecDeque<(Instant, Shard, Digest)>>,
 }
@@ -238,8 +240,12 @@ impl Inner {
     /// Puts back what a shard lacks, in the background: its log has a gap, or ends too early. Tried until
     /// it succeeds, since nothing else will tell that something is missing: a server that has just lost
     /// writes may refuse them for long, because its replicas are not back.
-    pub(super) fn mend(self: &Arc<Self>, shard: Shard) {
-        let due = &self.healing.due[usize::from(shard.number())];
+    pub(super) fn mend(self: &Arc<Self>, shard: Shard, missing: Missing) {
+        let index = usize::from(shard.number());
+        if missing == Missing::Lost {
+            self.healing.lost[index].store(true, Ordering::Release);
+        }
+        let due = &self.healing.due[index];
         if due.swap(true, Ordering::AcqRel) {
             // Somebody is about to.
             return;
@@ -256,10 +262,10 @@ impl Inner {
                     continue;
                 }
                 let turn = Turn { inner, shard };
-                let due = &turn.inner.healing.due[usize::from(shard.number())];
+                let due = &turn.inner.healing.due[index];
                 // Before: what is noticed from here on may be more.
                 due.store(false, Ordering::Release);
-                match turn.inner.put_back_missing(shard).await {
+                match turn.inner.mend_now(shard).await {
                     Ok(0) => return,
                     Ok(entries) => {
                         tracing::warn!(
@@ -280,6 +286,33 @@ impl Inner {
             }
         };
         tokio::spawn(mending.instrument(tracing::debug_span!(parent: None, "mend", %shard)));
+    }
+
+    async fn mend_now(&self, shard: Shard) -> Result<usize, StoreError> {
+        let lost = &self.healing.lost[usize::from(shard.number())];
+        if lost.swap(false, Ordering::AcqRel)
+            && let Err(error) = self.call_unknown(shard).await
+        {
+            lost.store(true, Ordering::Release);
+            return Err(error);
+        }
+        self.put_back_missing(shard).await
+    }
+
+    /// Has the shard answer "unknown" for the healing time: what it has lost others may have known, and
+    /// who never did would take it for not revoked.
+    async fn call_unknown(&self, shard: Shard) -> Result<(), StoreError> {
+        let life = millis(self.settings.healing).to_string();
+        if self.settings.healing.is_zero() {
+            return Ok(());
+        }
+        // One that lasts already is not made to last longer by each who notices.
+        let key = self.keys.healing(shard);
+        let words = [key.as_str(), "1", "NX", "PX", life.as_str()];
+        let args = words.map(Value::from).to_vec();
+        let answer = self.writes.send(shard_slot(shard), "SET", args).await;
+        let failed = |failure: Failure| failure.into_error(&self.name, Purpose::Write);
+        answer.map(drop).map_err(failed)
     }
 
     /// Puts back what this process remembers and the shard may lack: at once what it wrote itself, then
@@ -397,6 +430,15 @@ impl Inner {
             .await
             .map(drop)
     }
+}
+
+/// What a log may lack that was read from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// Entries of which nobody knows whether anybody read them.
+    Perhaps,
+    /// Entries that were read.
+    Lost,
 }
 
 /// An entry, and how long it still lives.

@@ -96,6 +96,13 @@ impl Cursor {
         true
     }
 
+    /// Whether an entry that [`advance`](Self::advance) refused shows that the log has lost entries that were
+    /// read. Otherwise it lacks only some that were not: trimmed, because they are old.
+    pub(super) fn is_ahead_of(&self, entry: &Logged) -> bool {
+        let said = entry.said.as_ref();
+        said.is_some_and(|said| number(&said.prev) < number(&self.last))
+    }
+
     /// Whether what is read was there before.
     pub(super) fn is_catching_up(&self) -> bool {
         self.catching_up

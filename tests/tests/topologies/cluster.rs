@@ -51,6 +51,14 @@ fn sessions(servers: &[RedisServer]) -> usize {
     keys.map(|keys| keys.lines().count()).sum()
 }
 
+/// Which node is the replica of the one with this id.
+fn replica_of(cluster: &RedisCluster, id: &str) -> usize {
+    let told = cluster.nodes[0].cli(&["CLUSTER", "REPLICAS", id]);
+    let nodes = cluster.nodes.iter();
+    let mut ports = nodes.map(|node| format!("127.0.0.1:{}@", node.port()));
+    ports.position(|port| told.contains(&port)).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r8_a_replica_of_a_cluster_takes_over_under_load() {
     let mut cluster = RedisCluster::start_of(Program::Redis, 3, 1);
@@ -64,9 +72,14 @@ async fn r8_a_replica_of_a_cluster_takes_over_under_load() {
     .await;
     let mut load = Load::start(&writer, &reader, users, &shards);
     load.until_all_goes_on().await;
-    // Whatever it has acknowledged last, its replica may not have.
+    // What it acknowledges from now on, its replica does not get.
     let killed = cluster.nodes[0].cli(&["CLUSTER", "MYID"]);
+    let replica = replica_of(&cluster, &killed);
+    cluster.nodes[replica].freeze();
+    cluster.nodes[0].cli(&["CLIENT", "KILL", "TYPE", "replica"]);
+    load.until_all_goes_on().await;
     cluster.nodes[0].kill();
+    cluster.nodes[replica].resume();
     load.until_all_goes_on().await;
     until("the copies are fresh", || async {
         writer.health() == Health::Fresh && reader.health() == Health::Fresh

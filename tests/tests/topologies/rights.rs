@@ -243,3 +243,35 @@ async fn a_cluster_needs_what_the_documents_name_and_resp3_nothing_more() {
     let none = needless(&[&server], settings, &rights, &[]).await;
     assert_eq!(none, [""; 0]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_copies_follow_over_tls_with_the_rights_that_the_documents_name() {
+    let mut server = RedisServer::start_tls();
+    let (_, rights) = documented();
+    let rights: Vec<_> = rights.iter().map(String::as_str).collect();
+    let connect = async |server: &RedisServer| {
+        let settings = builder(&server.url(), "jr").with_connect_timeout(Duration::from_secs(20));
+        let settings = settings.with_ca_certificates(server.authority().as_bytes());
+        settings.connect().await.unwrap()
+    };
+    make_user(&server, "jr", &rights);
+    let (writer, reader) = (connect(&server).await, connect(&server).await);
+    let place = Placement::One(shard(3));
+    let session = Revocation::new(Dimension::Session, ISSUER, "s", place, Reach::Forever);
+    writer.revoke(std::slice::from_ref(&session)).await.unwrap();
+    until_copied(&reader, 3, &session).await;
+    drop(writer);
+    // It comes back empty, and without the user at first.
+    server.kill();
+    server.run();
+    make_user(&server, "jr", &rights);
+    until("it is healed", || async {
+        !server.cli(&["KEYS", "jr:*:deny:*"]).is_empty()
+    })
+    .await;
+    until("its copy is fresh", || async {
+        reader.ready().await.is_ok()
+    })
+    .await;
+    until_copied(&connect(&server).await, 3, &session).await;
+}

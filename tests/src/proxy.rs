@@ -27,6 +27,9 @@ pub enum Fault {
     LoseAnswers,
     /// Passes so many bytes of answers on, a connection, then closes it.
     CutAfter(usize),
+    /// Holds the connections on which a request with these words is made, and no others, as when one of several is
+    /// stalled.
+    Hold(&'static str),
     /// Closes every connection at once, old and new.
     Reset,
 }
@@ -96,8 +99,16 @@ impl Drop for Proxy {
 async fn pump(mut client: TcpStream, mut server: TcpStream, mut fault: watch::Receiver<Fault>) {
     let (mut asked, mut told) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
     let mut passed = 0;
+    let mut held: Option<usize> = None;
     loop {
         let now = *fault.borrow_and_update();
+        if !matches!(now, Fault::Hold(_))
+            && let Some(count) = held.take()
+            && server.write_all(&asked[..count]).await.is_err()
+        {
+            return;
+        }
+        let holds = now == Fault::Blackhole || held.is_some();
         if now == Fault::Reset {
             let _ = client.set_zero_linger();
             return;
@@ -106,19 +117,22 @@ async fn pump(mut client: TcpStream, mut server: TcpStream, mut fault: watch::Re
             changed = fault.changed() => if changed.is_err() {
                 return;
             },
-            read = client.read(&mut asked), if now != Fault::Blackhole => match read {
+            read = client.read(&mut asked), if !holds => match read {
                 Ok(0) | Err(_) => return,
+                Ok(count) if matches!(now, Fault::Hold(words) if has(&asked[..count], words)) => {
+                    held = Some(count);
+                }
                 Ok(count) => if server.write_all(&asked[..count]).await.is_err() {
                     return;
                 },
             },
-            read = server.read(&mut told), if now != Fault::Blackhole => {
+            read = server.read(&mut told), if !holds => {
                 let count = match read {
                     Ok(0) | Err(_) => return,
                     Ok(count) => count,
                 };
                 let pass = match now {
-                    Fault::None | Fault::Reset | Fault::Blackhole => count,
+                    Fault::None | Fault::Reset | Fault::Blackhole | Fault::Hold(_) => count,
                     Fault::Delay(delay) => {
                         sleep(delay).await;
                         count
@@ -133,4 +147,10 @@ async fn pump(mut client: TcpStream, mut server: TcpStream, mut fault: watch::Re
             }
         }
     }
+}
+
+fn has(request: &[u8], words: &str) -> bool {
+    request
+        .windows(words.len())
+        .any(|part| part == words.as_bytes())
 }

@@ -187,6 +187,7 @@ async fn r8_a_slot_that_moves_under_load_is_followed_and_nothing_is_done_by_half
     assert!(users.iter().any(|(user, _)| user.shard().number() == 0));
     let mut load = Load::start(&writer, &reader, users, &shards);
     load.until_all_goes_on().await;
+    // Twenty keys at a time: for a while the shard can be neither read nor written.
     reshard(&cluster, Duration::from_millis(50)).await;
     load.until_all_goes_on().await;
     until("the copies are fresh", || async {
@@ -195,6 +196,7 @@ async fn r8_a_slot_that_moves_under_load_is_followed_and_nothing_is_done_by_half
     .await;
     let (acknowledged, books) = load.stop().await;
     assert!(acknowledged.len() > 50 && books.checked.load(Ordering::Relaxed) > 50);
+    assert!(books.unknown.load(Ordering::Relaxed) > 0);
     shard_is_whole(&cluster.nodes[2]);
     let stranger = connect(&url).await;
     for (at, digest) in acknowledged {

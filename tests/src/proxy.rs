@@ -31,6 +31,9 @@ pub enum Fault {
     LoseAnswers,
     /// Passes so many bytes of answers on, a connection, then closes it.
     CutAfter(usize),
+    /// Holds the connections on which a request with these words is made, and no others, as when one of several is
+    /// stalled.
+    Hold(&'static str),
     /// Closes every connection at once, old and new.
     Reset,
 }
@@ -100,10 +103,18 @@ impl Drop for Proxy {
 async fn pump(mut client: TcpStream, mut server: TcpStream, mut fault: watch::Receiver<Fault>) {
     let (mut asked, mut told) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
     let mut passed = 0;
+    let mut held: Option<usize> = None;
     loop {
         let now = *fault.borrow_and_update();
-        let holds_requests = matches!(now, Fault::Blackhole | Fault::HoldRequests);
-        let holds_answers = matches!(now, Fault::Blackhole | Fault::HoldAnswers);
+        if !matches!(now, Fault::Hold(_))
+            && let Some(count) = held.take()
+            && server.write_all(&asked[..count]).await.is_err()
+        {
+            return;
+        }
+        let stalls = now == Fault::Blackhole || held.is_some();
+        let holds_requests = stalls || now == Fault::HoldRequests;
+        let holds_answers = stalls || now == Fault::HoldAnswers;
         if now == Fault::Reset {
             let _ = client.set_zero_linger();
             return;
@@ -114,6 +125,9 @@ async fn pump(mut client: TcpStream, mut server: TcpStream, mut fault: watch::Re
             },
             read = client.read(&mut asked), if !holds_requests => match read {
                 Ok(0) | Err(_) => return,
+                Ok(count) if matches!(now, Fault::Hold(words) if has(&asked[..count], words)) => {
+                    held = Some(count);
+                }
                 Ok(count) => if server.write_all(&asked[..count]).await.is_err() {
                     return;
                 },
@@ -127,6 +141,7 @@ async fn pump(mut client: TcpStream, mut server: TcpStream, mut fault: watch::Re
                     Fault::None
                     | Fault::Reset
                     | Fault::Blackhole
+                    | Fault::Hold(_)
                     | Fault::HoldRequests
                     | Fault::HoldAnswers => count,
                     Fault::Delay(delay) => {
@@ -143,4 +158,10 @@ async fn pump(mut client: TcpStream, mut server: TcpStream, mut fault: watch::Re
             }
         }
     }
+}
+
+fn has(request: &[u8], words: &str) -> bool {
+    request
+        .windows(words.len())
+        .any(|part| part == words.as_bytes())
 }

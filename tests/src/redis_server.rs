@@ -273,7 +273,11 @@ impl RedisServer {
     ///
     /// When there is no `redis-cli`.
     pub fn cli(&self, args: &[&str]) -> String {
-        cli(self.port, args)
+        if self.authority.is_none() {
+            return cli(self.port, args);
+        }
+        // Whether it is the right one is a question for the tests, not for this.
+        cli(self.port, &[&["--tls", "--insecure"], args].concat())
     }
 
     /// How often a command was called, by `INFO commandstats`.

@@ -298,7 +298,8 @@ async fn the_rights_that_the_documents_name_suffice() {
     let replica = replica_of(server.port()).await;
     let text = include_str!("../../docs/redis.md");
     let line = text.lines().find(|line| line.starts_with("ACL SETUSER jr"));
-    let rights = line.unwrap().replace(">PASSWORD", ">hunter2") + " +client|getname +wait";
+    let rights =
+        line.unwrap().replace(">PASSWORD", ">hunter2") + " +client|setname +client|getname +wait";
     let words: Vec<_> = rights.split(' ').collect();
     assert_eq!(server.cli(&words), "OK");
     let url = server.url().replace("://", "://jr:hunter2@");

@@ -232,6 +232,34 @@ async fn r1_a_frozen_server_that_is_followed_costs_one_wait_and_then_none() {
 }
 
 #[tokio::test]
+async fn r7_a_stalled_follower_is_noticed_and_checks_go_to_the_store() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let reader = connect(&format!("redis://127.0.0.1:{}", proxy.port())).await;
+    let writer = connect(&server.url()).await;
+    // Everything else goes on: nobody closes a connection, nothing is refused.
+    proxy.set(Fault::Hold("XREAD"));
+    let missed = in_shard("alice", 2);
+    let bound = Duration::from_secs(1);
+    until("the copy is too old to be asked", || async {
+        mirrored_within(&reader, 2, missed.digest, bound).is_none()
+    })
+    .await;
+    revoke(&writer, &missed).await;
+    let found = strictly(&reader, 2, missed.digest).await.unwrap();
+    assert_ne!(found, Cutoffs::NONE);
+    assert_ne!(reader.health(), Health::Fresh);
+    assert!(matches!(
+        reader.ready().await,
+        Err(StoreError::Behind { .. })
+    ));
+    reader.revoke(&[in_shard("bob", 2)]).await.unwrap();
+    proxy.set(Fault::None);
+    until_mirrored(&reader, 2, missed.digest).await;
+    until_health(&reader, Health::Fresh).await;
+}
+
+#[tokio::test]
 async fn r4_a_wiped_server_gets_back_what_others_wrote_from_whoever_read_it() {
     let server = RedisServer::start();
     let reader = connect(&server.url()).await;

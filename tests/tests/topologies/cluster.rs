@@ -51,6 +51,14 @@ fn sessions(servers: &[RedisServer]) -> usize {
     keys.map(|keys| keys.lines().count()).sum()
 }
 
+/// Which node is the replica of the one with this id.
+fn replica_of(cluster: &RedisCluster, id: &str) -> usize {
+    let told = cluster.nodes[0].cli(&["CLUSTER", "REPLICAS", id]);
+    let nodes = cluster.nodes.iter();
+    let mut ports = nodes.map(|node| format!("127.0.0.1:{}@", node.port()));
+    ports.position(|port| told.contains(&port)).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r8_a_replica_of_a_cluster_takes_over_under_load() {
     let mut cluster = RedisCluster::start_of(Program::Redis, 3, 1);
@@ -64,9 +72,14 @@ async fn r8_a_replica_of_a_cluster_takes_over_under_load() {
     .await;
     let mut load = Load::start(&writer, &reader, users, &shards);
     load.until_all_goes_on().await;
-    // Whatever it has acknowledged last, its replica may not have.
+    // What it acknowledges from now on, its replica does not get.
     let killed = cluster.nodes[0].cli(&["CLUSTER", "MYID"]);
+    let replica = replica_of(&cluster, &killed);
+    cluster.nodes[replica].freeze();
+    cluster.nodes[0].cli(&["CLIENT", "KILL", "TYPE", "replica"]);
+    load.until_all_goes_on().await;
     cluster.nodes[0].kill();
+    cluster.nodes[replica].resume();
     load.until_all_goes_on().await;
     until("the copies are fresh", || async {
         writer.health() == Health::Fresh && reader.health() == Health::Fresh
@@ -174,6 +187,7 @@ async fn r8_a_slot_that_moves_under_load_is_followed_and_nothing_is_done_by_half
     assert!(users.iter().any(|(user, _)| user.shard().number() == 0));
     let mut load = Load::start(&writer, &reader, users, &shards);
     load.until_all_goes_on().await;
+    // Twenty keys at a time: for a while the shard can be neither read nor written.
     reshard(&cluster, Duration::from_millis(50)).await;
     load.until_all_goes_on().await;
     until("the copies are fresh", || async {
@@ -182,6 +196,7 @@ async fn r8_a_slot_that_moves_under_load_is_followed_and_nothing_is_done_by_half
     .await;
     let (acknowledged, books) = load.stop().await;
     assert!(acknowledged.len() > 50 && books.checked.load(Ordering::Relaxed) > 50);
+    assert!(books.unknown.load(Ordering::Relaxed) > 0);
     shard_is_whole(&cluster.nodes[2]);
     let stranger = connect(&url).await;
     for (at, digest) in acknowledged {

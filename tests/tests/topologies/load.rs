@@ -37,6 +37,8 @@ pub(crate) struct Books {
     done: Mutex<HashMap<String, u64>>,
     pub(crate) refused: AtomicU64,
     pub(crate) checked: AtomicU64,
+    /// How many strict checks could not tell all.
+    pub(crate) unknown: AtomicU64,
 }
 
 impl Load {
@@ -178,6 +180,9 @@ async fn check(books: Arc<Books>, store: RedisStore) {
             let (found, whole) = asked(&store, *at, *digest).await;
             assert!(found.is_some(), "{digest} revived (whole: {whole})");
             books.checked.fetch_add(1, Ordering::Relaxed);
+            books
+                .unknown
+                .fetch_add(u64::from(!whole), Ordering::Relaxed);
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }

@@ -7,6 +7,7 @@
 
 mod cluster;
 mod load;
+mod rights;
 mod sentinel;
 #[allow(dead_code, reason = "shared with the tests of sessions")]
 #[path = "../sessions_redis/user.rs"]

@@ -108,10 +108,10 @@ fn growing_and_purging() {
         "checks, one after the other, of one token; and the machine alone: as much work without a lock"
     );
     during("nothing else", &guard, &token, || {
-        thread::sleep(Duration::from_secs(2))
+        thread::sleep(Duration::from_secs(2));
     });
     during("growth to 1 M", &guard, &token, || {
-        block_on(fill(&store, 0..MILLION))
+        block_on(fill(&store, 0..MILLION));
     });
     // Guards have a clock of their own, so the token lives.
     clock.advance(Duration::from_secs(3 * 24 * 60 * 60));

@@ -151,7 +151,9 @@ pub fn entry(n: usize) -> Revocation {
 ///
 /// When the server does not take them.
 pub async fn fill_redis(url: &str, entries: usize) {
-    let builder = RedisStore::builder(url).with_replica_entries(0);
+    let builder = RedisStore::builder(url)
+        .with_replica_entries(0)
+        .with_write_timeout(Duration::from_secs(60));
     // Nobody has anything to put back.
     let store = builder.with_healing(Duration::ZERO).connect().await;
     fill(&store.expect("the server is there"), 0..entries).await;

@@ -119,10 +119,82 @@ impl<E: Copy> Table<E> {
 }
 
 /// A digest is evenly spread in each of its bytes.
+///
+/// The parts are not: the last is twice as large as the first. A map grows to twice its room when it is full,
+/// and if all were of a size they would all do so at the same time: just behind it, half of the memory would
+/// lie idle, and before it writers would have to copy everything within a few thousand entries.
 fn part_of(digest: &Digest, parts: usize) -> usize {
     let [.., high, low] = *digest.as_bytes();
-    usize::from(u16::from_be_bytes([high, low])) % parts
+    let even = usize::from(u16::from_be_bytes([high, low]));
+    // About the logarithm to base 2 of 1 + x, in 65536ths; below 1 where x is.
+    let bent = even + even * (WHOLE - even) / WHOLE * BEND / WHOLE;
+    bent * parts / WHOLE
 }
+
+const WHOLE: usize = 1 << 16;
+
+/// 0.344: with it the curve is twice as steep at its beginning as at its end.
+const BEND: usize = 22_545;
 
 /// How many entries are removed while readers wait.
 const SLICE: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::revocation::Dimension;
+
+    fn digest(value: u32) -> Digest {
+        Digest::of(&Dimension::Jti, "iss", &value.to_be_bytes())
+    }
+
+    #[test]
+    fn the_parts_do_not_grow_all_at_once() {
+        let table = Table::with_parts(64);
+        let mut room = 0;
+        for value in 0..80_000 {
+            table.update(digest(value), |_| value);
+            let count = usize::try_from(value).unwrap() + 1;
+            if count >= 20_000 && count.is_multiple_of(1_000) {
+                let before = room;
+                room = table.read().iter().map(Part::capacity).sum();
+                // Of equal size, they would go from 1 to 2 within a thousand or two.
+                let idle = room as f64 / count as f64;
+                assert!((1.2..1.7).contains(&idle), "{idle} times {count}");
+                let grown = room as f64 / before as f64;
+                assert!(before == 0 || grown < 1.2, "{grown} times at {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_part_is_used_and_the_last_is_twice_the_first() {
+        for parts in [1, 2, 3, 64, 1024] {
+            let mut counts = vec![0_u32; parts];
+            for value in 0..=u16::MAX {
+                let mut bytes = [0; 16];
+                bytes[14..].copy_from_slice(&value.to_be_bytes());
+                counts[part_of(&Digest::from_bytes(bytes), parts)] += 1;
+            }
+            assert!(counts.iter().all(|count| *count > 0), "{parts} parts");
+            if parts >= 64 {
+                let ratio = f64::from(counts[parts - 1]) / f64::from(counts[0]);
+                assert!((1.7..2.4).contains(&ratio), "{ratio} with {parts} parts");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_put_in_is_found_until_it_is_removed() {
+        let table = Table::with_parts(7);
+        let digests: Vec<_> = (0..1_000).map(digest).collect();
+        for (value, digest) in digests.iter().enumerate() {
+            table.update(*digest, |_| value);
+        }
+        assert_eq!(table.select(usize::MAX, |_| true).len(), 1_000);
+        assert_eq!(table.remove(&digests, |value| value % 2 == 0), 500);
+        for (value, digest) in digests.iter().enumerate() {
+            assert_eq!(table.get(digest), (value % 2 == 1).then_some(value));
+        }
+    }
+}

@@ -47,6 +47,7 @@ pub(super) static REVOKE: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/raise.lua"),
     include_str!("lua/record.lua"),
+    include_str!("lua/known.lua"),
     include_str!("lua/revoke.lua")
 ));
 
@@ -64,7 +65,9 @@ pub(super) static LEGACY: Script = Script::new(include_str!("lua/legacy.lua"));
 pub(super) static OPEN: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
+    include_str!("lua/index.lua"),
     include_str!("lua/record.lua"),
+    include_str!("lua/known.lua"),
     include_str!("lua/raise.lua"),
     include_str!("lua/ending.lua"),
     include_str!("lua/open.lua")
@@ -74,6 +77,7 @@ pub(super) static OPEN: Script = Script::new(concat!(
 pub(super) static ROTATE: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
+    include_str!("lua/index.lua"),
     include_str!("lua/record.lua"),
     include_str!("lua/rotate.lua"),
     include_str!("lua/raise.lua"),
@@ -86,6 +90,7 @@ pub(super) static END: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
     include_str!("lua/record.lua"),
+    include_str!("lua/known.lua"),
     include_str!("lua/raise.lua"),
     include_str!("lua/ending.lua"),
     include_str!("lua/end.lua")
@@ -96,6 +101,7 @@ pub(super) static END_OTHERS: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
     include_str!("lua/record.lua"),
+    include_str!("lua/known.lua"),
     include_str!("lua/raise.lua"),
     include_str!("lua/ending.lua"),
     include_str!("lua/end_others.lua")
@@ -106,6 +112,7 @@ pub(super) static LIST: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
     include_str!("lua/record.lua"),
+    include_str!("lua/known.lua"),
     include_str!("lua/list.lua")
 ));
 
@@ -114,5 +121,6 @@ pub(super) static MARK: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
     include_str!("lua/record.lua"),
+    include_str!("lua/known.lua"),
     include_str!("lua/mark.lua")
 ));

@@ -65,11 +65,17 @@ impl Inner {
             .number(round_up_millis(policy.grace))
             .number(millis(policy.idle_lifetime));
         identifier(&mut packing, presented.jti.as_str());
-        packing.text(&attempt_bytes(rotating.attempt));
-        identifier(&mut packing, proposal.refresh.as_str());
-        identifier(&mut packing, proposal.access.as_str());
+        packing.bytes(&attempt_bytes(rotating.attempt));
         step.word(packing);
-        step.word(presented.client.as_str());
+        let mut whose = Packing::new();
+        whose
+            .text(&rotating.entry.hex())
+            .text(presented.client.as_str().as_bytes());
+        step.word(whose);
+        let mut next = Packing::new();
+        identifier(&mut next, proposal.refresh.as_str());
+        identifier(&mut next, proposal.access.as_str());
+        step.word(next);
         step.word(match policy.reuse {
             ReuseScope::User => "user",
             ReuseScope::Session => "session",
@@ -89,7 +95,7 @@ impl Inner {
             self.remember(shard, written)?;
         }
         let identity = || match rest {
-            [Reply::Text(pair)] => record::read_identity(pair),
+            [Reply::Text(record)] => record::read_identity(record),
             _ => None,
         };
         Some(match word.text()? {

@@ -1,6 +1,6 @@
 //! Exchanging a refresh token, or saying what that would do.
 
-use std::{iter, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     clock::millis,
@@ -11,6 +11,7 @@ use crate::{
         redis::{
             Inner,
             client::Reply,
+            keys::is_session,
             revoke::{brief, round_up_millis},
             scripts::ROTATE,
             session::{
@@ -47,15 +48,13 @@ impl Inner {
             return Ok(Outcome::Ended);
         }
         // Row 3, for what nobody of us ever issued.
-        let key = self.keys.session(shard, rotating.session);
-        let Some(key) = key.filter(|_| presented.generation < MOST) else {
+        if !is_session(rotating.session) || presented.generation >= MOST {
             return Ok(Outcome::Unknown);
-        };
+        }
         let named = [rotating.entry, index.subject];
         let others = rotating.covering.iter().filter(|d| !named.contains(d));
         let entries = named.iter().chain(others);
-        let entries = entries.map(|digest| self.keys.deny(shard, digest));
-        let mut step = self.step(index, iter::once(key).chain(entries))?;
+        let mut step = self.step(index, Some(rotating.session), entries)?;
         step.word(verb);
         let mut packing = Packing::new();
         packing

@@ -10,7 +10,7 @@ use std::{
 
 use aws_lc_rs::rand;
 use futures::future::join_all;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     clock::{Timestamp, millis},
@@ -244,30 +244,25 @@ impl Inner {
         deadline: Instant,
     ) -> Result<Vec<Reply>, StoreError> {
         let whole = self.settings.write_timeout;
-        let attempts = async {
-            let mut pause = SHORTEST_PAUSE;
-            loop {
-                let bound = (whole / 3).max(SHORTEST_PAUSE);
-                let answer = self.writes.run(slot, script, words, bound).await;
-                match answer {
-                    Err(failure) if failure.is_transient() && Instant::now() + pause < deadline => {
-                        sleep(pause).await;
-                        pause = (pause * 2).min(LONGEST_PAUSE);
-                    }
-                    Err(Failure::TimedOut(_)) => return Err(Failure::TimedOut(whole)),
-                    // Reads are not refused by a primary that was demoted: they would stay with it.
-                    Err(failure) if failure.is_read_only() => {
-                        self.checks.look_for_the_primary();
-                        return Err(failure);
-                    }
-                    answer => return answer,
+        let mut pause = SHORTEST_PAUSE;
+        let answer = loop {
+            let bound = (whole / 3).max(SHORTEST_PAUSE);
+            let answer = self.writes.run(slot, script, words, bound, deadline).await;
+            match answer {
+                Err(failure) if failure.is_transient() && Instant::now() + pause < deadline => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
+                Err(Failure::TimedOut(_)) => break Err(Failure::TimedOut(whole)),
+                // Reads are not refused by a primary that was demoted: they would stay with it.
+                Err(failure) if failure.is_read_only() => {
+                    self.checks.look_for_the_primary();
+                    break Err(failure);
+                }
+                answer => break answer,
             }
         };
-        timeout_at(deadline, attempts)
-            .await
-            .unwrap_or(Err(Failure::TimedOut(whole)))
-            .map_err(|failure| failure.into_error(&self.name, Purpose::Write))
+        answer.map_err(|failure| failure.into_error(&self.name, Purpose::Write))
     }
 
     /// When a write that starts now has taken too long.

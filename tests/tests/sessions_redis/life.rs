@@ -303,6 +303,26 @@ async fn records_and_indexes_live_as_long_as_their_sessions_and_a_margin() {
 }
 
 #[tokio::test]
+async fn an_index_that_was_lost_is_put_back_by_a_refresh_and_lives_as_long_as_its_sessions() {
+    let server = RedisServer::start();
+    let store = connect(&server.url()).await;
+    let mut user = User::new("alice");
+    let held = user.login(&store).await;
+    let index = server.cli(&["KEYS", "*:user:*"]);
+    server.cli(&["DEL", &index]);
+    let held = user.next(&store, &held).await;
+    assert_eq!(user.sessions(&store).await, [held.session.clone()]);
+    // From here on a record knows how long the index lives, and looks when that is too short.
+    user.policy.idle_lifetime *= 2;
+    server.cli(&["DEL", &index]);
+    let held = user.next(&store, &held).await;
+    assert_eq!(user.sessions(&store).await, [held.session.clone()]);
+    let record = server.cli(&["KEYS", "*:session:*"]);
+    let life = |key: &str| server.cli(&["PTTL", key]).parse::<u64>().unwrap();
+    assert!(life(&index) > life(&record));
+}
+
+#[tokio::test]
 async fn s9_only_the_owner_ends_a_session() {
     let server = RedisServer::start();
     let store = connect(&server.url()).await;

@@ -11,6 +11,7 @@ pub mod differential;
 pub mod history;
 pub mod http_suite;
 pub mod logs;
+pub mod meta;
 pub mod model;
 pub mod oauth_suite;
 pub mod observed_store;

@@ -19,6 +19,7 @@ use jwt_revoke_core::{
     },
 };
 use jwt_revoke_tests::{
+    meta::{self, Field},
     patience::{PATIENCE, until},
     proxy::{Fault, Proxy},
     redis_server::RedisServer,
@@ -139,7 +140,8 @@ async fn r6_a_revocation_outlives_the_tokens_of_its_writer_though_the_store_forg
     let store = connect(&server.url(), long()).await;
     let token = revocation(Dimension::Jti, "a", Reach::Forever);
     // As after data loss, when another process has stated its own and this one not again yet.
-    server.cli(&["HSET", META, "access", "10000", "session", "20000"]);
+    meta::write(&server, META, Field::Access, 10_000);
+    meta::write(&server, META, Field::Session, 20_000);
     revoke(&store, &token).await;
     let least = u64::try_from((DAY / 2).as_millis()).unwrap();
     assert!(life(&server, &token.digest) > least);
@@ -151,7 +153,7 @@ async fn r6_horizons_are_stated_anew_by_whoever_found_them_stated() {
     let second = Duration::from_secs(1);
     let short = connect(&server.url(), Horizons::from_parts(second, second)).await;
     drop(connect(&server.url(), long()).await);
-    let access = || server.cli(&["HGET", META, "access"]);
+    let access = || meta::read(&server, META, Field::Access);
     assert_eq!(access(), "86400000");
     until("it has looked at the store", || async {
         short.ready().await.is_ok()
@@ -226,7 +228,7 @@ async fn r12_a_revocation_by_an_instant_that_was_just_told_to_the_store_reaches_
     let now = writer.now(Shard::new(SHARD).unwrap()).await.unwrap();
     // By a process that came from a server whose clock is ahead, or as if the clock had stepped.
     let told = now.as_millis() + 50 * 60_000;
-    server.cli(&["HSET", META, "told", &told.to_string()]);
+    meta::write(&server, META, Field::Told, told);
     let revocation = subject("alice");
     revoke(&writer, &revocation).await;
     until_mirrored(&reader, revocation.digest).await;
@@ -245,8 +247,8 @@ async fn r12_an_instant_that_was_told_ages_no_entry_that_was_written_before() {
     drop(writer);
     // Further ahead than the entry, and the log, live.
     let told = now.as_millis() + 50 * 60_000;
-    for meta in server.cli(&["KEYS", "jr:*:meta"]).lines() {
-        server.cli(&["HSET", meta, "told", &told.to_string()]);
+    for key in server.cli(&["KEYS", "jr:*:meta"]).lines() {
+        meta::write(&server, key, Field::Told, told);
     }
     let reader = connect(&server.url(), horizons).await;
     until_mirrored(&reader, token.digest).await;

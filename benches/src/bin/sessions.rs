@@ -251,7 +251,7 @@ async fn memory(server: &RedisServer, sessions: &Sessions, bare: &Bare<'_>) {
     );
 }
 
-/// A script that is given the very keys and arguments of a refresh, and does nothing but answer.
+/// A script that is given the very keys and arguments of a refresh, and does nothing but answer as much.
 struct Bare<'a> {
     server: &'a RedisServer,
     client: Client,
@@ -284,14 +284,19 @@ impl<'a> Bare<'a> {
         let config = Config::from_url(&server.url()).expect("an address");
         let client = Builder::from_config(config).build().expect("a client");
         client.init().await.expect("the server is there");
-        let text = "return {'ok', 1, 'rotated', {'1', ARGV[1], ARGV[2]}, {}}";
+        let key = |n: usize| String::from_utf8(refresh[2 + n].clone()).expect("a key is text");
+        let (index, record) = (key(6), key(7));
+        // As a refresh answers: as many words, of the same lengths, the last of them the record.
+        let length: usize = server.cli(&["STRLEN", &record]).parse().expect("a number");
+        let text = format!(
+            "return {{'ok', 1790000000000, 'rotated', '{}'}}",
+            "x".repeat(length)
+        );
         let load = CustomCommand::new_static("SCRIPT", ClusterHash::FirstKey, false);
         let sha: String = client
             .custom(load, vec![Value::from("LOAD"), Value::from(text)])
             .await
             .expect("the script is loaded");
-        let key = |n: usize| String::from_utf8(refresh[2 + n].clone()).expect("a key is text");
-        let (index, record) = (key(6), key(7));
         let sizes = refresh[1..].iter().map(Vec::len);
         println!(
             "  a refresh is one script call of {} words, {} bytes",

@@ -289,7 +289,7 @@ async fn r3_what_is_no_record_or_entry_of_ours_is_an_error_and_not_theft() {
         // The kind, the second half, and the length of the first text.
         &["SETRANGE", &key, "0", "X"],
         &["EVAL", HALVE, "1", &key],
-        &["SETRANGE", &key, "106", "~"],
+        &["SETRANGE", &key, "130", "~"],
     ];
     for damage in damages {
         server.cli(damage);

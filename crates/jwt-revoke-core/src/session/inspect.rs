@@ -53,9 +53,9 @@ impl Sessions {
         let Ok(token) = RefreshedToken::read(inner, verified) else {
             return Ok(None);
         };
-        let proposal = inner.proposal(inner.guard.verifier().clock().now());
+        let (attempt, proposal) = inner.attempt(inner.guard.verifier().clock().now());
         let outcome = inner
-            .look(&token.rotating(inner, verified, &proposal))
+            .look(&token.rotating(inner, attempt, &proposal))
             .await?;
         // A token that would only get its successor again is spent.
         let unspent = matches!(outcome, Outcome::Rotated(_) | Outcome::Recovered(_));

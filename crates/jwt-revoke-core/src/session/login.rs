@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use aws_lc_rs::rand;
 use serde_json::{Map, Value};
 
 use super::{
@@ -164,18 +165,28 @@ impl Inner {
         })
     }
 
-    /// What the next pair would be.
-    pub(super) fn proposal(&self, now: Timestamp) -> Proposal {
-        let lifetime = self.issuer.lifetime();
-        let jitter = self.jitter.min(lifetime / 2).as_secs();
-        // 64 random bits over a range of seconds: the bias is nowhere to be seen.
-        let bits = AttemptId::random().bits() >> 64;
-        let early = u64::try_from(bits % u128::from(jitter + 1)).unwrap_or(0);
-        Proposal {
-            refresh: Jti::made_at(now),
-            access: Jti::made_at(now),
-            access_lifetime: lifetime - Duration::from_secs(early),
+    /// A new attempt, and what the next pair would be. All of it from one draw of random bytes: each is
+    /// a question to the system.
+    pub(super) fn attempt(&self, now: Timestamp) -> (AttemptId, Proposal) {
+        let mut random = [0; 44];
+        if rand::fill(&mut random).is_err() {
+            // As `uuid` does where it has none.
+            panic!("the system has no random numbers");
         }
+        let (attempt, rest) = take(&random);
+        let (refresh, rest) = take(rest);
+        let (access, rest) = take(rest);
+        let (jitter, _) = take(rest);
+        let lifetime = self.issuer.lifetime();
+        let most = self.jitter.min(lifetime / 2).as_secs();
+        // 64 random bits over a range of seconds: the bias is nowhere to be seen.
+        let early = u64::from_be_bytes(jitter) % (most + 1);
+        let proposal = Proposal {
+            refresh: Jti::made_of(now, refresh),
+            access: Jti::made_of(now, access),
+            access_lifetime: lifetime - Duration::from_secs(early),
+        };
+        (AttemptId::from_bits(u128::from_be_bytes(attempt)), proposal)
     }
 
     fn record(
@@ -190,7 +201,7 @@ impl Inner {
         let idle_deadline = opened_at
             .saturating_add(self.policy.idle_lifetime)
             .min(absolute_deadline);
-        let proposal = self.proposal(opened_at);
+        let (_, proposal) = self.attempt(opened_at);
         let current = Identity::dated(1, &proposal, opened_at, idle_deadline, absolute_deadline);
         Record {
             subject: subject.clone(),
@@ -228,6 +239,14 @@ impl Inner {
             self.tell(&event(EventKind::SessionEnded(Cause::Evicted), session));
         }
     }
+}
+
+/// The first bytes, of which there are enough, and the rest.
+fn take<const N: usize>(bytes: &[u8]) -> ([u8; N], &[u8]) {
+    let (first, rest) = bytes.split_at(N);
+    let mut taken = [0; N];
+    taken.copy_from_slice(first);
+    (taken, rest)
 }
 
 /// A fresh access token and the refresh token that brings forth the next.

@@ -15,13 +15,14 @@ use super::{
 };
 use crate::{
     Report,
+    clock::Timestamp,
     meters::Refreshed,
-    revocation::{Digest, Dimension},
+    revocation::{Digest, Dimension, Shard},
     session::{
         AttemptId, Cause, Event, EventKind, IssueError, Outcome, Presented, Proposal, Refreshing,
         ReuseScope, Sessions, Welcome,
     },
-    store::{BoxError, Ending, Rotating, StoreError, Transition, Transitioned},
+    store::{BoxError, Ending, Index, Rotating, StoreError, Transition, Transitioned},
     token::{ClientId, Scope, SessionId, Subject},
     verify::{Verified, VerifyError},
 };
@@ -102,8 +103,8 @@ impl Sessions {
             .map_err(RefreshError::Invalid)?;
         let mut token = RefreshedToken::read(inner, &verified)?;
         token.presented.presenter = presenter(&token.presented.client);
-        let proposal = inner.proposal(inner.guard.verifier().clock().now());
-        let rotating = token.rotating(inner, &verified, &proposal);
+        let (attempt, proposal) = inner.attempt(inner.guard.verifier().clock().now());
+        let rotating = token.rotating(inner, attempt, &proposal);
         let mut scope = verified.registered().scope.clone();
         let mut own = token.own.clone();
         let mut covering = token.covering.clone();
@@ -222,8 +223,12 @@ pub(super) struct RefreshedToken {
     subject: Subject,
     session: SessionId,
     presented: Presented,
-    attempt: AttemptId,
     own: Map<String, Value>,
+    born_at: Timestamp,
+    shard: Shard,
+    /// The digests of session and subject.
+    entry: Digest,
+    owner: Digest,
     covering: Vec<Digest>,
 }
 
@@ -240,6 +245,7 @@ impl RefreshedToken {
         let malformed = |claim| RefreshError::Invalid(VerifyError::InvalidClaim(claim));
         let missing = |claim| RefreshError::Invalid(VerifyError::MissingClaim(claim));
         let registered = verified.registered();
+        let of = |dimension| verified.digest_in(dimension);
         let extra: Extra =
             serde_json::from_slice(verified.payload()).map_err(|_| malformed("gen"))?;
         if !(1..=MAX_GENERATION).contains(&extra.generation) {
@@ -258,8 +264,11 @@ impl RefreshedToken {
                 client: registered.client_id.clone().ok_or(missing("client_id"))?,
                 presenter: None,
             },
-            attempt: AttemptId::random(),
             own: extra.ext,
+            born_at: verified.born_at(),
+            shard: verified.shard(),
+            entry: of(&Dimension::Session).ok_or(missing("sid"))?,
+            owner: of(&Dimension::Subject).ok_or(missing("sub"))?,
             covering,
         })
     }
@@ -268,18 +277,22 @@ impl RefreshedToken {
     pub(super) fn rotating<'a>(
         &'a self,
         inner: &'a Inner,
-        verified: &Verified,
+        attempt: AttemptId,
         proposal: &'a Proposal,
     ) -> Rotating<'a> {
         Rotating {
-            index: inner.index(&self.subject),
+            index: Index {
+                shard: self.shard,
+                subject: self.owner,
+                issuer: inner.issuer.name(),
+            },
             subject: &self.subject,
             session: &self.session,
-            entry: inner.entry(&self.session),
-            born_at: verified.born_at(),
+            entry: self.entry,
+            born_at: self.born_at,
             covering: &self.covering,
             presented: &self.presented,
-            attempt: self.attempt,
+            attempt,
             proposal,
             policy: &inner.policy,
         }

@@ -95,6 +95,14 @@ impl Jti {
         uuid_v7(made_at).to_string().into()
     }
 
+    /// The same, of random bits that the caller has drawn; six of them do not count.
+    pub(crate) fn made_of(made_at: Timestamp, random: [u8; 10]) -> Self {
+        Builder::from_unix_timestamp_millis(made_at.as_millis(), &random)
+            .into_uuid()
+            .to_string()
+            .into()
+    }
+
     /// The instant in a UUIDv7, or `None` if the text is not one. See [`SessionId::instant`].
     pub fn instant(&self) -> Option<Timestamp> {
         uuid_instant(self.as_str())

@@ -74,6 +74,12 @@ impl Verified {
         Lookup::new(self.shard, &self.digests).with_jti(jti)
     }
 
+    /// The digest of its value in `dimension`, the first if it has several.
+    pub(crate) fn digest_in(&self, dimension: &Dimension) -> Option<Digest> {
+        let index = self.dimensions.iter().position(|own| own == dimension)?;
+        self.digests.get(index).copied()
+    }
+
     /// The length of each block on the heap.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = usize> {
         let own = [

@@ -22,7 +22,7 @@ use fred::{
 };
 use tokio::{
     sync::{broadcast::error::RecvError, oneshot, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::store::redis::{failure::Failure, scripts::Script, words::Words};
@@ -147,20 +147,22 @@ impl Link {
         self.send_within(slot, command, args, self.timeout).await
     }
 
-    /// Runs a script on the primary of `slot` within `bound`; a server that does not know it yet,
-    /// or has forgotten it, is told.
+    /// Runs a script on the primary of `slot` within `bound` and until `deadline`; a server that does
+    /// not know it yet, or has forgotten it, is told.
     pub(super) async fn run(
         &self,
         slot: u16,
         script: &'static Script,
         words: &Words,
         bound: Duration,
+        deadline: Instant,
     ) -> Result<Vec<Reply>, Failure> {
+        let left = || bound.min(deadline.saturating_duration_since(Instant::now()));
         let known = words.of_script(script.sha());
-        let mut answer = self.send_within(slot, "EVALSHA", known, bound).await;
+        let mut answer = self.send_within(slot, "EVALSHA", known, left()).await;
         if matches!(&answer, Err(failure) if failure.is_no_script()) {
             let told = words.of_script(script.text());
-            answer = self.send_within(slot, "EVAL", told, bound).await;
+            answer = self.send_within(slot, "EVAL", told, left()).await;
         }
         match answer? {
             Reply::List(list) => Ok(list),
@@ -176,19 +178,18 @@ impl Link {
         args: Vec<Value>,
         bound: Duration,
     ) -> Result<Reply, Failure> {
-        // fred's own timeout also takes the command out of its queue; ours, a moment later, is the
-        // promise.
+        let bound = bound.max(SHORTEST_BOUND);
+        // fred's own timeout, since it also takes the command out of its queue. Nothing else is waited
+        // for: a full queue is an error at once.
         let options = Options {
-            timeout: Some(bound.saturating_sub(HEAD_START).max(HEAD_START)),
+            timeout: Some(bound),
             max_attempts: Some(self.attempts),
             ..Options::default()
         };
         let command = CustomCommand::new_static(command, ClusterHash::Custom(slot), false);
         let client = self.client.with_options(&options);
-        let answer = match timeout(bound, client.custom::<Value, Value>(command, args)).await {
-            Ok(answer) => answer.map(Reply::from),
-            Err(_) => return Err(Failure::TimedOut(bound)),
-        };
+        let answer = client.custom::<Value, Value>(command, args).await;
+        let answer = answer.map(Reply::from);
         let answer = answer.map_err(|error| failure(&error, bound));
         if let Err(failure) = &answer
             && (failure.is_read_only() || failure.is_alone() && self.client.uses_sentinels())
@@ -206,7 +207,7 @@ impl Link {
         bound: Duration,
     ) -> Result<Vec<Result<Reply, Failure>>, Failure> {
         let options = Options {
-            timeout: Some(bound.saturating_sub(HEAD_START).max(HEAD_START)),
+            timeout: Some(bound.max(SHORTEST_BOUND)),
             max_attempts: Some(self.attempts),
             ..Options::default()
         };
@@ -391,8 +392,8 @@ const QUEUE: usize = 4_096;
 /// How long a peer may be silent with an answer outstanding before its connection is replaced.
 const UNRESPONSIVE: Duration = Duration::from_secs(2);
 
-/// How much earlier than ours fred's timeout ends.
-const HEAD_START: Duration = Duration::from_millis(2);
+/// For fred, none at all means for ever.
+const SHORTEST_BOUND: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {

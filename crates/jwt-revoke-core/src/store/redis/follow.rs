@@ -342,7 +342,10 @@ impl Source {
             let words = inner.state_words(shard, probe);
             let words = words.map_err(|error| Failure::odd(error.to_string()))?;
             let slot = shard_slot(shard);
-            self.link.run(slot, &STATE, &words, self.patience).await
+            let deadline = Instant::now() + self.patience;
+            self.link
+                .run(slot, &STATE, &words, self.patience, deadline)
+                .await
         };
         match ask(Probe::Write).await {
             // A primary all the same.

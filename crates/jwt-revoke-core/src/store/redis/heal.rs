@@ -412,7 +412,7 @@ impl Inner {
         let least = self.least_horizons();
         let mut words = self.keys.of_script(shard);
         for (digest, ..) in entries {
-            words.key(&self.keys.deny(shard, digest));
+            self.keys.add_deny(&mut words, shard, digest);
         }
         words.word(LAYOUT);
         words.number(millis(least.access));

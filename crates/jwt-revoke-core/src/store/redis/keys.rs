@@ -9,6 +9,10 @@ use crate::{
 /// The version of what is stored under these names.
 pub(super) const LAYOUT: &str = "1";
 
+/// What stands before a digest, or a `sid`, in the name of a key.
+const DENY: &[u8] = b"deny:";
+const SESSION: &[u8] = b"session:";
+
 /// The hash tags of the shards, which stand in braces in every key. Part of the layout: they can
 /// never change. The slot of tag `n` lies in the middle of the `n`th sixteenth of a Cluster's
 /// slots, so that however many primaries share the slots evenly, they share the shards evenly.
@@ -33,11 +37,6 @@ impl Keys {
         Self {
             before: TAGS.map(|tag| format!("{prefix}:{{{tag}}}:").into()),
         }
-    }
-
-    /// Layout version and horizons.
-    pub(super) fn meta(&self, shard: Shard) -> String {
-        self.named(shard, "meta")
     }
 
     /// The mark of a shard that has its data.
@@ -67,42 +66,48 @@ impl Keys {
 
     /// An entry.
     pub(super) fn deny(&self, shard: Shard, digest: &Digest) -> String {
-        let mut key = self.before_digest(shard);
+        let mut key = self.named(shard, "deny:");
         key.extend(digest.hex().map(char::from));
         key
     }
 
-    /// What stands before the digest in the key of an entry.
-    pub(super) fn before_digest(&self, shard: Shard) -> String {
-        self.named(shard, "deny:")
+    /// Adds an entry to the keys of a script.
+    pub(super) fn add_deny(&self, words: &mut Words, shard: Shard, digest: &Digest) {
+        words.key_of([self.before(shard), DENY, &digest.hex()]);
+    }
+
+    /// Adds what stands before the digest in the key of an entry to the arguments of a script.
+    pub(super) fn add_before_digest(&self, words: &mut Words, shard: Shard) {
+        words.word_of([self.before(shard), DENY]);
     }
 
     /// The record of a session; `None` for a name that is none of ours and may stand in no key.
     pub(super) fn session(&self, shard: Shard, session: &SessionId) -> Option<String> {
-        let session = session.as_str();
-        is_session(session).then(|| self.before_session(shard) + session)
+        is_session(session).then(|| self.named(shard, "session:") + session.as_str())
     }
 
-    /// What stands before the `sid` in the key of a session's record.
-    pub(super) fn before_session(&self, shard: Shard) -> String {
-        self.named(shard, "session:")
+    /// Adds the record of a session to the keys of a script. The name must be [one of ours](is_session).
+    pub(super) fn add_session(&self, words: &mut Words, shard: Shard, session: &SessionId) {
+        debug_assert!(is_session(session), "a session that may stand in no key");
+        words.key_of([self.before(shard), SESSION, session.as_str().as_bytes()]);
     }
 
-    /// The sessions of the user with this digest.
-    pub(super) fn user(&self, shard: Shard, subject: &Digest) -> String {
-        let mut key = self.named(shard, "user:");
-        key.extend(subject.hex().map(char::from));
-        key
+    /// Adds what stands before the `sid` in the key of a session's record to the arguments of a script.
+    pub(super) fn add_before_session(&self, words: &mut Words, shard: Shard) {
+        words.word_of([self.before(shard), SESSION]);
+    }
+
+    /// Adds the sessions of the user with this digest to the keys of a script.
+    pub(super) fn add_user(&self, words: &mut Words, shard: Shard, subject: &Digest) {
+        words.key_of([self.before(shard), b"user:", &subject.hex()]);
     }
 
     /// The keys that every script of a shard is given first, in the order of `shard.lua`.
     pub(super) fn of_script(&self, shard: Shard) -> Words {
         let mut words = Words::new();
-        words.key(&self.meta(shard));
-        words.key(&self.epoch(shard));
-        words.key(&self.healing(shard));
-        words.key(&self.named(shard, "log"));
-        words.key(&self.named(shard, "audit"));
+        for name in ["meta", "epoch", "healing", "log", "audit"] {
+            words.key_of([self.before(shard), name.as_bytes()]);
+        }
         words
     }
 
@@ -113,6 +118,10 @@ impl Keys {
             .split_once(":{")
             .map_or("", |(prefix, _)| prefix);
         format!("{prefix}:{{{}}}:{name}", hashed(key))
+    }
+
+    fn before(&self, shard: Shard) -> &[u8] {
+        self.before[usize::from(shard.number()) % TAGS.len()].as_bytes()
     }
 
     fn named(&self, shard: Shard, name: &str) -> String {
@@ -134,7 +143,9 @@ pub(super) fn is_legacy_jti(jti: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
-fn is_session(session: &str) -> bool {
+/// Whether a name can be that of a session of ours, and so stand in a key.
+pub(super) fn is_session(session: &SessionId) -> bool {
+    let session = session.as_str();
     (1..=64).contains(&session.len())
         && session
             .bytes()
@@ -205,8 +216,13 @@ mod tests {
         for shard in Shard::all() {
             let mut names = keys.of_script(shard).texts();
             names.push(keys.deny(shard, &digest));
-            names.push(keys.user(shard, &digest));
             names.extend(keys.session(shard, &"a-b".into()));
+            let mut words = Words::new();
+            keys.add_user(&mut words, shard, &digest);
+            keys.add_deny(&mut words, shard, &digest);
+            keys.add_session(&mut words, shard, &"a-b".into());
+            assert_eq!(words.texts()[1..], names[5..]);
+            names.push(words.texts().swap_remove(0));
             assert_eq!(names.len(), 8);
             assert!(names.iter().all(|name| slot(name) == shard_slot(shard)));
         }
@@ -217,15 +233,15 @@ mod tests {
         let keys = Keys::new("jr");
         let shard = Shard::new(10).unwrap();
         let digest = Digest::of(&Dimension::Subject, "https://auth.example.com", b"alice");
-        assert_eq!(keys.meta(shard), "jr:{aoo}:meta");
+        let mut words = keys.of_script(shard);
+        keys.add_user(&mut words, shard, &digest);
+        let names = words.texts();
+        assert_eq!(names[0], "jr:{aoo}:meta");
         assert_eq!(
             keys.deny(shard, &digest),
             "jr:{aoo}:deny:96209b6d8bb8f678cfe426be1422cd19"
         );
-        assert_eq!(
-            keys.user(shard, &digest),
-            "jr:{aoo}:user:96209b6d8bb8f678cfe426be1422cd19"
-        );
+        assert_eq!(names[5], "jr:{aoo}:user:96209b6d8bb8f678cfe426be1422cd19");
         let session = keys.session(shard, &"0190-b0".into());
         assert_eq!(session.as_deref(), Some("jr:{aoo}:session:0190-b0"));
     }

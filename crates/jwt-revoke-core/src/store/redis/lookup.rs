@@ -10,7 +10,6 @@ use std::{
 
 use fred::types::Value;
 use futures::future::{OptionFuture, join};
-use tokio::time::timeout;
 
 use crate::{
     clock::Timestamp,
@@ -267,9 +266,9 @@ impl Inner {
             }
             let bound = self.settings.check_timeout;
             // A server that does not know the script is asked twice, and not waited for twice.
-            let asked = self.checks.run(slot, &CHECK, &words, bound);
-            let answer = timeout(bound, asked).await;
-            Reply::List(answer.unwrap_or(Err(Failure::TimedOut(bound)))?)
+            let deadline = tokio::time::Instant::now() + bound;
+            let asked = self.checks.run(slot, &CHECK, &words, bound, deadline);
+            Reply::List(asked.await?)
         } else {
             let keys = keys.into_iter().map(Value::from).collect();
             self.checks.send(slot, "MGET", keys).await?

@@ -6,8 +6,8 @@
 //! (for people), `:session:<sid>` (records) and `:user:<digest>` (a user's sessions). A check is one `MGET`; every write is one Lua script a shard.
 //!
 //! What it needs: Redis 6.2 or any Valkey; `maxmemory-policy noeviction`; a user that may run
-//! `MGET`, `GET`, `EVAL`, `EVALSHA`, `INFO` and, in scripts, the commands on strings, hashes, sorted
-//! sets and streams, for `~{prefix}:*`.
+//! `MGET`, `GET`, `EVAL`, `EVALSHA`, `INFO` and, in scripts, the commands on strings, sorted sets
+//! and streams, for `~{prefix}:*`.
 
 mod address;
 mod breaker;

@@ -104,7 +104,7 @@ impl Inner {
         let least = self.least_horizons();
         let mut words = self.keys.of_script(shard);
         for (revocation, _) in entries {
-            words.key(&self.keys.deny(shard, &revocation.digest));
+            self.keys.add_deny(&mut words, shard, &revocation.digest);
         }
         let records: Vec<_> = entries
             .iter()

@@ -50,6 +50,7 @@ pub(super) static REVOKE: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/raise.lua"),
     include_str!("lua/record.lua"),
+    include_str!("lua/known.lua"),
     include_str!("lua/revoke.lua")
 ));
 
@@ -67,7 +68,9 @@ pub(super) static LEGACY: Script = Script::new(include_str!("lua/legacy.lua"));
 pub(super) static OPEN: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
+    include_str!("lua/index.lua"),
     include_str!("lua/record.lua"),
+    include_str!("lua/known.lua"),
     include_str!("lua/raise.lua"),
     include_str!("lua/ending.lua"),
     include_str!("lua/open.lua")
@@ -77,6 +80,7 @@ pub(super) static OPEN: Script = Script::new(concat!(
 pub(super) static ROTATE: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
+    include_str!("lua/index.lua"),
     include_str!("lua/record.lua"),
     include_str!("lua/rotate.lua"),
     include_str!("lua/raise.lua"),
@@ -89,6 +93,7 @@ pub(super) static END: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
     include_str!("lua/record.lua"),
+    include_str!("lua/known.lua"),
     include_str!("lua/raise.lua"),
     include_str!("lua/ending.lua"),
     include_str!("lua/end.lua")
@@ -99,6 +104,7 @@ pub(super) static END_OTHERS: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
     include_str!("lua/record.lua"),
+    include_str!("lua/known.lua"),
     include_str!("lua/raise.lua"),
     include_str!("lua/ending.lua"),
     include_str!("lua/end_others.lua")
@@ -109,6 +115,7 @@ pub(super) static LIST: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
     include_str!("lua/record.lua"),
+    include_str!("lua/known.lua"),
     include_str!("lua/list.lua")
 ));
 
@@ -117,5 +124,6 @@ pub(super) static MARK: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),
     include_str!("lua/session.lua"),
     include_str!("lua/record.lua"),
+    include_str!("lua/known.lua"),
     include_str!("lua/mark.lua")
 ));

@@ -295,8 +295,8 @@ impl Inner {
         deadline: Instant,
     ) -> Result<Vec<Reply>, StoreError> {
         let bound = (self.settings.write_timeout / 3).max(SHORTEST_PAUSE);
-        self.until_answered(deadline, || self.writes.run(slot, script, words, bound))
-            .await
+        let run = || self.writes.run(slot, script, words, bound, deadline);
+        self.until_answered(deadline, run).await
     }
 
     /// The same for a script over `key`, or another in its slot, and its confirmation.
@@ -314,7 +314,12 @@ impl Inner {
         };
         let mark = self.keys.beside(key, "committed");
         let routes = self.cluster.then_some(&self.writes);
-        let run = || commits.run(routes, slot, mark.clone(), script, words);
+        let run = || async {
+            let committed = commits.run(routes, slot, mark.clone(), script, words);
+            // A group that waits is waited for no longer than this write may take.
+            let late = Failure::TimedOut(self.settings.write_timeout);
+            timeout_at(deadline, committed).await.unwrap_or(Err(late))
+        };
         let Committed { answer, missing } = self.until_answered(deadline, run).await?;
         let confirmed = missing.map_or(Ok(()), |confirmed| {
             Err(StoreError::Unconfirmed {
@@ -335,28 +340,23 @@ impl Inner {
         F: Future<Output = Result<T, Failure>>,
     {
         let whole = self.settings.write_timeout;
-        let attempts = async {
-            let mut pause = SHORTEST_PAUSE;
-            loop {
-                match run().await {
-                    Err(failure) if failure.is_transient() && Instant::now() + pause < deadline => {
-                        sleep(pause).await;
-                        pause = (pause * 2).min(LONGEST_PAUSE);
-                    }
-                    Err(Failure::TimedOut(_)) => return Err(Failure::TimedOut(whole)),
-                    // Reads are not refused by a primary that was demoted: they would stay with it.
-                    Err(failure) if failure.is_read_only() => {
-                        self.checks.look_for_the_primary();
-                        return Err(failure);
-                    }
-                    answer => return answer,
+        let mut pause = SHORTEST_PAUSE;
+        let answer = loop {
+            match run().await {
+                Err(failure) if failure.is_transient() && Instant::now() + pause < deadline => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
+                Err(Failure::TimedOut(_)) => break Err(Failure::TimedOut(whole)),
+                // Reads are not refused by a primary that was demoted: they would stay with it.
+                Err(failure) if failure.is_read_only() => {
+                    self.checks.look_for_the_primary();
+                    break Err(failure);
+                }
+                answer => break answer,
             }
         };
-        timeout_at(deadline, attempts)
-            .await
-            .unwrap_or(Err(Failure::TimedOut(whole)))
-            .map_err(|failure| failure.into_error(&self.name, Purpose::Write))
+        answer.map_err(|failure| failure.into_error(&self.name, Purpose::Write))
     }
 
     /// When a write that starts now has taken too long.

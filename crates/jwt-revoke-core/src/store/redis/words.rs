@@ -24,15 +24,27 @@ impl Words {
 
     /// Adds a key. All keys come before the first argument.
     pub(super) fn key(&mut self, key: &str) {
+        self.key_of([key.as_bytes()]);
+    }
+
+    /// The same, of a key in parts.
+    pub(super) fn key_of<const N: usize>(&mut self, parts: [&[u8]; N]) {
         debug_assert_eq!(self.keys, self.ends.len(), "a key behind an argument");
-        self.word(key);
+        self.word_of(parts);
         self.keys += 1;
+    }
+
+    /// Adds an argument in parts.
+    pub(super) fn word_of<const N: usize>(&mut self, parts: [&[u8]; N]) {
+        for part in parts {
+            self.text.extend_from_slice(part);
+        }
+        self.ends.push(self.text.len());
     }
 
     /// Adds an argument.
     pub(super) fn word(&mut self, word: impl AsRef<[u8]>) {
-        self.text.extend_from_slice(word.as_ref());
-        self.ends.push(self.text.len());
+        self.word_of([word.as_ref()]);
     }
 
     /// Adds a number as an argument.

@@ -1,6 +1,6 @@
 //! A key that signs.
 
-use std::fmt;
+use std::{fmt, sync::OnceLock};
 
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     defaults,
-    token::KeyId,
+    token::{KeyId, TokenKind},
     verify::{
         Algorithm, KeyError, SignError, VerificationKey,
         algorithm::{Curve, Family},
@@ -46,8 +46,11 @@ use crate::{
 pub struct SigningKey {
     /// PKCS#8, or the secret.
     material: Zeroizing<Vec<u8>>,
-    primitive: EncodingKey,
+    /// `None` for a secret, which signs as it verifies.
+    primitive: Option<EncodingKey>,
     verification: VerificationKey,
+    /// The headers of access and of refresh tokens, as they stand in a token.
+    headers: OnceLock<[Box<str>; 2]>,
 }
 
 impl SigningKey {
@@ -87,8 +90,9 @@ impl SigningKey {
         secret::judge(algorithm, secret)?;
         Ok(Self {
             material: Zeroizing::new(secret.to_vec()),
-            primitive: EncodingKey::from_secret(secret),
+            primitive: None,
             verification: VerificationKey::from_judged_secret(algorithm, secret),
+            headers: OnceLock::new(),
         })
     }
 
@@ -166,6 +170,7 @@ impl SigningKey {
     /// As [`VerificationKey::with_id`].
     pub fn with_id(mut self, id: impl Into<KeyId>) -> Result<Self, KeyError> {
         self.verification = self.verification.with_id(id)?;
+        self.headers = OnceLock::new();
         Ok(self)
     }
 
@@ -190,6 +195,46 @@ impl SigningKey {
     ///
     /// [`SignError`] when the claims are no JSON object or too long for a verifier.
     pub fn sign(&self, typ: &str, claims: &impl Serialize) -> Result<String, SignError> {
+        let mut json = Vec::with_capacity(512);
+        serde_json::to_writer(&mut json, claims).map_err(SignError::Serialize)?;
+        if json.first() != Some(&b'{') {
+            return Err(SignError::NotAnObject);
+        }
+        let made;
+        let header = match self.header_of(typ)? {
+            Some(header) => header,
+            None => {
+                made = self.header(typ)?;
+                &made
+            }
+        };
+        let mut token = String::with_capacity(header.len() + json.len() * 4 / 3 + 128);
+        token.push_str(header);
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(json, &mut token);
+        self.append_signature(&mut token)?;
+        if token.len() > defaults::MAX_TOKEN_BYTES {
+            return Err(SignError::TooLong);
+        }
+        Ok(token)
+    }
+
+    /// The header of the kind of token that `typ` names, made once; `None` for any other.
+    fn header_of(&self, typ: &str) -> Result<Option<&str>, SignError> {
+        let kinds = [TokenKind::Access, TokenKind::Refresh];
+        let Some(index) = kinds.iter().position(|kind| kind.typ() == typ) else {
+            return Ok(None);
+        };
+        if let Some(headers) = self.headers.get() {
+            return Ok(Some(&headers[index]));
+        }
+        let [access, refresh] = kinds.map(|kind| self.header(kind.typ()));
+        let headers = [access?.into(), refresh?.into()];
+        Ok(Some(&self.headers.get_or_init(|| headers)[index]))
+    }
+
+    /// A header as it stands in a token.
+    fn header(&self, typ: &str) -> Result<String, SignError> {
         #[derive(Serialize)]
         struct Header<'a> {
             alg: &'a str,
@@ -203,28 +248,32 @@ impl SigningKey {
             kid: self.id().as_str(),
         };
         let header = serde_json::to_vec(&header).map_err(SignError::Serialize)?;
-        let claims = serde_json::to_vec(claims).map_err(SignError::Serialize)?;
-        if claims.first() != Some(&b'{') {
-            return Err(SignError::NotAnObject);
+        Ok(URL_SAFE_NO_PAD.encode(header))
+    }
+
+    /// Adds a dot and the signature over what stands there.
+    fn append_signature(&self, token: &mut String) -> Result<(), SignError> {
+        if let Some(tag) = self.verification.tag(token.as_bytes()) {
+            token.push('.');
+            URL_SAFE_NO_PAD.encode_string(tag, token);
+        } else {
+            let signature = self.signature(token.as_bytes())?;
+            token.push('.');
+            URL_SAFE_NO_PAD.encode_string(signature, token);
         }
-        let mut token = String::with_capacity((header.len() + claims.len()) * 3 / 2 + 128);
-        URL_SAFE_NO_PAD.encode_string(header, &mut token);
-        token.push('.');
-        URL_SAFE_NO_PAD.encode_string(claims, &mut token);
-        let signature = self.signature(token.as_bytes())?;
-        token.push('.');
-        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
-        if token.len() > defaults::MAX_TOKEN_BYTES {
-            return Err(SignError::TooLong);
-        }
-        Ok(token)
+        Ok(())
     }
 
     pub(in crate::verify) fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let Some(key) = &self.primitive else {
+            let tag = self.verification.tag(message);
+            return tag
+                .map(|tag| tag.as_ref().to_vec())
+                .ok_or(SignError::Signature);
+        };
         // The provider by name, as in `VerificationKey::holds`.
-        let signer =
-            (DEFAULT_PROVIDER.signer_factory)(&self.algorithm().primitive(), &self.primitive)
-                .map_err(|_| SignError::Signature)?;
+        let signer = (DEFAULT_PROVIDER.signer_factory)(&self.algorithm().primitive(), key)
+            .map_err(|_| SignError::Signature)?;
         signer.try_sign(message).map_err(|_| SignError::Signature)
     }
 
@@ -235,9 +284,10 @@ impl SigningKey {
         let inner =
             pkcs1_of(der.as_ref()).ok_or(KeyError::Malformed("the RSA key is not PKCS#8"))?;
         Ok(Self {
-            primitive: EncodingKey::from_rsa_der(inner),
+            primitive: Some(EncodingKey::from_rsa_der(inner)),
             material: Zeroizing::new(der.as_ref().to_vec()),
             verification: VerificationKey::from_public(algorithm, public)?,
+            headers: OnceLock::new(),
         })
     }
 
@@ -245,9 +295,10 @@ impl SigningKey {
         let public = PublicKey::ec_point(curve, pair.public_key().as_ref())?;
         let der = pair.to_pkcs8v1().map_err(|_| KeyError::Generation)?;
         Ok(Self {
-            primitive: EncodingKey::from_ec_der(der.as_ref()),
+            primitive: Some(EncodingKey::from_ec_der(der.as_ref())),
             material: Zeroizing::new(der.as_ref().to_vec()),
             verification: VerificationKey::from_public(algorithm, public)?,
+            headers: OnceLock::new(),
         })
     }
 
@@ -256,9 +307,10 @@ impl SigningKey {
         // Version 1, without the public key: the form that every OpenSSL reads.
         let der = pair.to_pkcs8v1().map_err(|_| KeyError::Generation)?;
         Ok(Self {
-            primitive: EncodingKey::from_ed_der(der.as_ref()),
+            primitive: Some(EncodingKey::from_ed_der(der.as_ref())),
             material: Zeroizing::new(der.as_ref().to_vec()),
             verification: VerificationKey::from_public(algorithm, public)?,
+            headers: OnceLock::new(),
         })
     }
 }

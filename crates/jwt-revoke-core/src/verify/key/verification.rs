@@ -1,7 +1,8 @@
 //! A key that verifies.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
+use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{DecodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 use serde::ser::{SerializeMap, Serializer};
@@ -46,7 +47,15 @@ pub struct VerificationKey {
     id: KeyId,
     /// `None` for a secret.
     public: Option<PublicKey>,
-    primitive: DecodingKey,
+    primitive: Primitive,
+}
+
+/// The key, made ready for use.
+#[derive(Clone)]
+enum Primitive {
+    /// Hashed in already, which costs as much as a short message.
+    Secret(Arc<hmac::Key>),
+    Public(DecodingKey),
 }
 
 impl VerificationKey {
@@ -157,7 +166,7 @@ impl VerificationKey {
         Ok(Self {
             algorithm,
             id: public.thumbprint(),
-            primitive: public.decoding_key(),
+            primitive: Primitive::Public(public.decoding_key()),
             public: Some(public),
         })
     }
@@ -167,6 +176,11 @@ impl VerificationKey {
     /// Its thumbprint tells nothing to whoever holds a token, which lets secrets be tried as well
     /// (RFC 7638 §7); what can be guessed was refused.
     pub(in crate::verify) fn from_judged_secret(algorithm: Algorithm, secret: &[u8]) -> Self {
+        let hash = match algorithm {
+            Algorithm::HS384 => hmac::HMAC_SHA384,
+            Algorithm::HS512 => hmac::HMAC_SHA512,
+            _ => hmac::HMAC_SHA256,
+        };
         let mut text = Zeroizing::new(String::with_capacity(secret.len() * 2 + 32));
         text.push_str("{\"k\":\"");
         URL_SAFE_NO_PAD.encode_string(secret, &mut text);
@@ -175,16 +189,29 @@ impl VerificationKey {
             algorithm,
             id: thumbprint_of(&text),
             public: None,
-            primitive: DecodingKey::from_secret(secret),
+            primitive: Primitive::Secret(Arc::new(hmac::Key::new(hash, secret))),
         }
     }
 
     /// Whether `signature` is this key's over `message`.
     pub(in crate::verify) fn holds(&self, message: &[u8], signature: &Vec<u8>) -> bool {
+        let key = match &self.primitive {
+            // In constant time.
+            Primitive::Secret(key) => return hmac::verify(key, message, signature).is_ok(),
+            Primitive::Public(key) => key,
+        };
         // The provider by name, never the process-wide one: that panics when another crate of the
         // build has turned the other backend on.
-        (DEFAULT_PROVIDER.verifier_factory)(&self.algorithm.primitive(), &self.primitive)
+        (DEFAULT_PROVIDER.verifier_factory)(&self.algorithm.primitive(), key)
             .is_ok_and(|verifier| verifier.verify(message, signature).is_ok())
+    }
+
+    /// The secret's tag of `message`; `None` if this is no secret.
+    pub(super) fn tag(&self, message: &[u8]) -> Option<hmac::Tag> {
+        match &self.primitive {
+            Primitive::Secret(key) => Some(hmac::sign(key, message)),
+            Primitive::Public(_) => None,
+        }
     }
 }
 

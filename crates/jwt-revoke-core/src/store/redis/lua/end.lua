@@ -7,15 +7,12 @@
 --   returns   {"ok", now, {sids ended}, {digest, cutoff, life of entries written}}
 --             | {"lost"} | {"healing"} | {"layout", the layout found}
 
-local shard, held = open_whole()
-if not shard then
-  return held
-end
 local ended, written = {}, {}
-local record = known(held[3])
+local record = known(held[4])
 if record and record.subject == ARGV[12] and record.entry == ARGV[11] then
-  prepare(shard, ARGV[2], ARGV[3])
+  local shard = prepare(now)
+  now = shard.now
   end_session(shard, written, ARGV[10], ARGV[11], ARGV[13])
   ended[1] = ARGV[10]
 end
-return { 'ok', shard.now, ended, written }
+return { 'ok', now, ended, written }

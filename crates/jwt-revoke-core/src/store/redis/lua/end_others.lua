@@ -5,20 +5,16 @@
 --   returns   {"ok", now, {sids ended, the oldest first}, {digest, cutoff, life of entries written}}
 --             | {"lost"} | {"healing"} | {"layout", the layout found}
 
-local shard, held = open_whole()
-if not shard then
-  return held
-end
 local others = {}
-local cutoff = cutoff_of(held[3])
+local cutoff = cutoff_of(held[4])
 for _, sid in ipairs(redis.call('ZRANGEBYSCORE', INDEX, '(' .. whole(math.min(cutoff, 2 ^ 53)), '+inf')) do
   local record = read(ARGV[7] .. sid)
-  if record and sid ~= ARGV[10] and not is_expired(record, shard.now) then
+  if record and sid ~= ARGV[10] and not is_expired(record, now) then
     redis.call('EXISTS', ARGV[8] .. record.entry)
     others[#others + 1] = { sid = sid, entry = record.entry }
   end
 end
-prepare(shard, ARGV[2], ARGV[3])
+local shard = prepare(now)
 local ended, written = {}, {}
 for i, other in ipairs(others) do
   end_session(shard, written, other.sid, other.entry, ARGV[11])

@@ -12,11 +12,11 @@
 
 local BREATH = 2000 -- how long the next of a healer's scripts may take to come, ms
 
-local shard, answer = open(redis.call('GET', EPOCH), ARGV[1])
-if not shard then
+local now, answer = open(redis.call('GET', META), redis.call('GET', EPOCH))
+if not now then
   return answer
 end
-prepare(shard, ARGV[2], ARGV[3])
+local shard = prepare(now)
 local longest = math.max(shard.access, shard.session) + AHEAD + DRIFT
 for i = 1, #KEYS - FIRST do
   local at = 3 + (i - 1) * 4

@@ -4,16 +4,12 @@
 --   returns   {"ok", now, "more" | "end", opening of the last member, {sid, record}..}
 --             | {"lost"} | {"healing"} | {"layout", the layout found}
 
-local shard, answer = open_whole()
-if not shard then
-  return answer
-end
 local members = redis.call('ZRANGEBYSCORE', INDEX, ARGV[10], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[11])
 local full = #members == 2 * tonumber(ARGV[11])
-answer = { 'ok', shard.now, full and 'more' or 'end', members[#members] or ARGV[10] }
+answer = { 'ok', now, full and 'more' or 'end', members[#members] or ARGV[10] }
 for i = 1, #members, 2 do
   local record = read(ARGV[7] .. members[i])
-  if record and not is_expired(record, shard.now) then
+  if record and not is_expired(record, now) then
     answer[#answer + 1] = { members[i], record.raw }
   end
 end

@@ -19,17 +19,13 @@
 -- away, so that a user who logs in and out for ever fills nothing.
 local SPARE = 100
 
-local shard, held = open_whole()
-if not shard then
-  return held
-end
-local now, sid, opened_at = shard.now, ARGV[10], tonumber(ARGV[11])
+local sid, opened_at = ARGV[10], tonumber(ARGV[11])
 
 -- What was checked before a cutoff may hold no more, and no session is born dead.
 local highest = 0
-for i = 6, #held do
+for i = 7, #held do
   if held[i] == '*' then
-    return { 'ok', now, 'revoked', i - 6 }
+    return { 'ok', now, 'revoked', i - 7 }
   end
   highest = math.max(highest, cutoff_of(held[i]))
 end
@@ -44,20 +40,20 @@ if covered or opened_at > latest or opened_at < now - tonumber(ARGV[15]) then
 end
 
 -- It was opened and has ended since.
-if held[4] then
+if held[5] then
   return { 'ok', now, 'stale' }
 end
 
 -- Our own retry of a command whose answer was lost; another's session is never written over.
-local record = known(held[3])
-if record and record.attempt ~= '' and record.attempt == ARGV[16] then
+local record = known(held[4])
+if record and record.attempt == ARGV[16] then
   return { 'ok', now, 'opened', {}, {} }
 elseif record then
   return { 'ok', now, 'open_at', whole(earliest) }
 end
 
 -- How many sessions the user has: those that no cutoff covers, with a record that has not expired.
-local cutoff = whole(math.min(cutoff_of(held[5]), 2 ^ 53))
+local cutoff = whole(math.min(cutoff_of(held[6]), 2 ^ 53))
 local count = redis.call('ZCOUNT', INDEX, '(' .. cutoff, '+inf')
 local limit, evicted, live, gone = tonumber(ARGV[13]), 0, {}, {}
 local function look(member)
@@ -89,16 +85,15 @@ end
 for i = 1, math.min(evicted, #live) do
   redis.call('EXISTS', ARGV[8] .. live[i].entry)
 end
-if evicted > 0 then
-  prepare(shard, ARGV[2], ARGV[3])
-end
+local shard = evicted > 0 and prepare(now)
 
 -- First the write that `maxmemory` can refuse.
-local life = life_until(ARGV[17], now)
-redis.call('SET', KEYS[7], ARGV[18], 'PX', whole(life))
-redis.call('ZADD', INDEX, whole(opened_at), sid)
-keep_index(life, sid, opened_at)
-redis.call('HSET', META, 'opened', whole(math.max(now, opened_at)))
+local deadline = ARGV[17] + ARGV[9]
+redis.call('SET', KEYS[7], ARGV[18], 'PX', whole(math.max(deadline - now, 1)))
+keep_index(deadline, sid, opened_at)
+local meta = shard and shard.meta or read_meta(held[1])
+meta.told = math.max(now, opened_at)
+write_meta(meta)
 -- What has expired leaves the index; its record tells why for a while.
 for _, member in ipairs(gone) do
   redis.call('ZREM', INDEX, member)

@@ -15,11 +15,11 @@
 --
 -- Idempotent: sent again after a lost answer it raises nothing that is not higher.
 
-local shard, answer = open(redis.call('GET', EPOCH), ARGV[1])
-if not shard then
+local now, answer = open(redis.call('GET', META), redis.call('GET', EPOCH))
+if not now then
   return answer
 end
-prepare(shard, ARGV[2], ARGV[3])
+local shard = prepare(now)
 local entries = {}
 local count = tonumber(ARGV[5])
 for i = 1, count do

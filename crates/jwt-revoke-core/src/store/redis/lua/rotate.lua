@@ -6,12 +6,12 @@
 --   KEYS[10..] the other entries that can cover the token
 --   ARGV[10]   "rotate", or "look" to write nothing
 --   ARGV[11]   packed as in a record: when the session was opened; the presented generation;
---              access lifetime, grace, idle lifetime, ms; presented jti; attempt; the proposed
---              refresh jti and access jti
---   ARGV[12]   the presented client
---   ARGV[13]   "user" | "session" | "refuse"
---   ARGV[14]   sub, for the audit stream
---   returns    {"ok", now, outcome} | {"ok", now, outcome, the live pair as a record has it}
+--              access lifetime, grace, idle lifetime, ms; presented jti; attempt
+--   ARGV[12]   as in a record: the digest of KEYS[8], the presented client
+--   ARGV[13]   as in a record: the proposed refresh jti and access jti
+--   ARGV[14]   "user" | "session" | "refuse"
+--   ARGV[15]   sub, for the audit stream
+--   returns    {"ok", now, outcome} | {"ok", now, outcome, the record, for its live pair}
 --              | {"ok", now, outcome, "", {digest, cutoff, life of entries written}}
 --              | {"lost"} | {"healing"} | {"layout", the layout found}
 --
@@ -22,52 +22,48 @@
 -- exactly one may win (RFC 9700 §4.14.2). Row 1, a presenter that is not the client, is decided
 -- before anything is sent.
 
-local shard, held = open_whole()
-if not shard then
-  return held
-end
-local now = shard.now
-local born_at, presented, access_lifetime, grace, idle_lifetime, jti, attempt, next_refresh, next_access =
-  struct.unpack('>dddddI4c0I4c0I4c0I4c0', ARGV[11])
+local born_at, presented, access_lifetime, grace, idle_lifetime, jti, attempt =
+  struct.unpack('>dddddI4c0c16', ARGV[11])
 
 -- 2. Covered by an entry: nothing more happens.
-for i = 4, #held do
+for i = 5, #held do
   if held[i] and cutoff_of(held[i]) >= born_at then
     return { 'ok', now, 'ended' }
   end
 end
 
--- 3. No record. Another issuer's session of the same name is none.
-local raw = held[3]
+-- 3. No record.
+local raw = held[4]
 if not raw then
   return { 'ok', now, 'unknown' }
 end
 local recovered, opened_at, last_used_at, idle_deadline, absolute_deadline, privileges_changed_at,
-  first, second, third, fourth, generation, issued_at, refresh_end, access_end, live, live_access,
-  previous, last_attempt, entry, client, subject, device, past = parse(raw)
+  first, second, third, fourth, generation, issued_at, refresh_end, access_end, indexed_until,
+  last_attempt, whose, live, live_access, previous, past = parse(raw)
 if past ~= #raw + 1 then
   error(NOT_OURS)
-elseif entry ~= string.sub(KEYS[8], -#entry) then
-  return { 'ok', now, 'unknown' }
 end
 
--- 1. Another client's token.
-if client ~= ARGV[12] then
-  return { 'ok', now, 'refused' }
+-- 3. Another issuer's session of the same name is none. 1. Another client's token.
+if string.sub(whose, 1, #ARGV[12]) ~= ARGV[12] then
+  local entry = struct.unpack('>I4c0', whose)
+  return { 'ok', now, entry == struct.unpack('>I4c0', ARGV[12]) and 'refused' or 'unknown' }
 end
 
 -- Clocks that step back must not make a spend younger than it is.
-now = math.max(now, last_used_at)
+local clock = now
+if last_used_at > now then
+  now = last_used_at
+end
 
 -- 4. The idle or the absolute deadline has passed.
-if now >= math.min(idle_deadline, absolute_deadline) then
+if now >= idle_deadline or now >= absolute_deadline then
   return { 'ok', now, 'expired' }
 end
 
 -- 5. Our own retry of a command whose answer was lost.
 if last_attempt == attempt then
-  return { 'ok', now, recovered == 1 and 'recovered' or 'rotated',
-    pair_of(generation, issued_at, refresh_end, access_end, live, live_access) }
+  return { 'ok', now, recovered == 1 and 'recovered' or 'rotated', raw }
 end
 
 -- From here on without closures: each value that one holds costs the server a piece of memory.
@@ -89,20 +85,27 @@ end
 
 -- The successor of the presented token becomes the live pair, and that is spent.
 if outcome then
-  local idle = math.min(now + idle_lifetime, absolute_deadline)
-  -- Access ends with the session, whatever its own lifetime.
-  local access = math.min(now + access_lifetime, absolute_deadline)
-  -- The dates of tokens are whole seconds.
-  local pair = pair_of(presented + 1, now - now % 1000, idle - idle % 1000, access - access % 1000,
-    next_refresh, next_access)
-  if ARGV[10] == 'rotate' then
-    local life = life_until(idle, shard.now)
-    local unchanged = #entry + #client + #subject + #device + 16
-    redis.call('SET', KEYS[7], struct.pack('>c1Bdddddddddc0I4c0I4c0c0', 'S',
-      outcome == 'recovered' and 1 or 0, opened_at, now, idle, absolute_deadline,
-      privileges_changed_at, now, spent_1, spent_2, spent_3, pair, #jti, jti, #attempt, attempt,
-      string.sub(raw, -unchanged)), 'PX', whole(life))
-    keep_index(life, string.sub(KEYS[7], #ARGV[7] + 1), opened_at)
+  local idle, access = now + idle_lifetime, now + access_lifetime
+  if idle > absolute_deadline then
+    idle = absolute_deadline
   end
-  return { 'ok', now, outcome, pair }
+  -- Access ends with the session, whatever its own lifetime.
+  if access > absolute_deadline then
+    access = absolute_deadline
+  end
+  local deadline = idle + ARGV[9]
+  local write = ARGV[10] == 'rotate'
+  if write and indexed_until < deadline then
+    indexed_until = keep_index(deadline, string.sub(KEYS[7], #ARGV[7] + 1), opened_at)
+  end
+  -- The dates of tokens are whole seconds.
+  local record = struct.pack('>c1Bddddddddddddddc16I4c0c0I4c0', 'S', outcome == 'recovered' and 1 or 0,
+    opened_at, now, idle, absolute_deadline, privileges_changed_at, now, spent_1, spent_2, spent_3,
+    presented + 1, now - now % 1000, idle - idle % 1000, access - access % 1000, indexed_until,
+    attempt, #whose, whose, ARGV[13], #jti, jti)
+  if write then
+    redis.call('SET', KEYS[7], record, 'PX', string.format('%.0f', deadline - clock))
+  end
+  return { 'ok', now, outcome, record }
 end
+

@@ -1,5 +1,5 @@
--- session.lua: what the scripts about sessions share. It stands behind shard.lua.
---   KEYS[6]  index     sorted set: the `sid`s of one user by opening; lives as long as the latest
+-- session.lua: how all scripts about sessions begin. It stands behind shard.lua.
+--   KEYS[6]  index     sorted set: the `sid`s of one user by opening; lives at least as long as the latest
 --   KEYS[7..]          strings, which are read at the start: a record, entries
 --   ARGV[1]  layout
 --   ARGV[2]  access horizon that the caller knows of, ms
@@ -15,22 +15,18 @@
 -- are all read before the first write: while a slot moves, that ends the script with nothing done.
 
 local INDEX = KEYS[6]
-local NEAR = 30000 -- how much shorter than it should an index may live, so far within the margin, ms
 
--- The shard as a table and, from the third on, what `KEYS[7..]` hold; or nil and the words to answer.
+-- From the fourth on what KEYS[7..] hold.
+local held = redis.call('MGET', META, EPOCH, HEALING, unpack(KEYS, 7))
+local now, answer = open(held[1], held[2])
 -- Where data was lost and may not be back, nothing is known for certain: neither that a session is
 -- gone, nor that it was not ended.
-local function open_whole()
-  local held = redis.call('MGET', EPOCH, HEALING, unpack(KEYS, 7))
-  local shard, answer = open(held[1], ARGV[1])
-  if not shard then
-    return nil, answer
-  elseif held[1] ~= ARGV[4] then
-    return nil, { 'lost' }
-  elseif held[2] then
-    return nil, { 'healing' }
-  end
-  return shard, held
+if not now then
+  return answer
+elseif held[2] ~= ARGV[4] then
+  return { 'lost' }
+elseif held[3] then
+  return { 'healing' }
 end
 
 -- An entry as a number, math.huge for ever, 0 if there is none.
@@ -45,18 +41,3 @@ local function cutoff_of(entry)
   return tonumber(entry)
 end
 
--- How long a record lives whose session is idle from `idle_deadline` on, in ms.
-local function life_until(idle_deadline, now)
-  return math.max(idle_deadline + ARGV[9] - now, 1)
-end
-
--- Lets the index live as long, and puts the session back that was lost from it.
-local function keep_index(life, sid, opened_at)
-  local left = redis.call('PTTL', INDEX)
-  if left == -2 then
-    redis.call('ZADD', INDEX, whole(opened_at), sid)
-  end
-  if left < life - math.min(NEAR, ARGV[9] / 10) then
-    redis.call('PEXPIRE', INDEX, whole(life))
-  end
-end

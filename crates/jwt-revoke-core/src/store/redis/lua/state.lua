@@ -14,37 +14,37 @@
 -- A new shard and one that lost its data look the same, so both heal: until then others may put
 -- back what they remember.
 
-local layout = redis.call('HGET', META, 'layout')
+local held = redis.call('GET', META)
+local layout = held and struct.unpack('s', held)
 if layout and layout ~= ARGV[1] then
   return { 'layout', layout }
 end
+local meta = held and read_meta(held)
+  or { told = 0, logged = 0, cut = 0, access = 0, session = 0, trimmed = 0 }
 local epoch = redis.call('GET', EPOCH)
-local word = 'here'
-local marks = redis.call('HMGET', META, 'opened', 'cut', 'told')
-local seen = math.max(tonumber(marks[1] or 0), tonumber(marks[3] or 0), tonumber(ARGV[7]))
+local word, changed = 'here', ARGV[6] == 'write'
 local tip = last_id()
-local now = instant(string.match(tip, '^%d+'), seen)
+local now = instant(math.max(meta.told, tonumber(ARGV[7])), tonumber(string.match(tip, '^%d+')))
 -- What begins after a cutoff must not be dated in its millisecond.
-local told = math.max(now, tonumber(marks[2] or 0) + 1)
-if not layout or not epoch then
-  word, epoch = 'created', ARGV[4]
+local told = math.max(now, meta.cut + 1)
+if not held or not epoch then
+  word, epoch, changed = 'created', ARGV[4], true
   if tonumber(ARGV[5]) > 0 then
     redis.call('SET', HEALING, '1', 'PX', ARGV[5])
   end
-  redis.call('HSET', META, 'layout', ARGV[1])
   redis.call('SET', EPOCH, epoch)
 end
 if ARGV[6] == 'write' then
-  redis.call('HSET', META, 'told', whole(told))
+  meta.told = told
 end
-local horizons = {}
 for i, name in ipairs({ 'access', 'session' }) do
   local wanted = tonumber(ARGV[i + 1])
-  horizons[i] = tonumber(redis.call('HGET', META, name) or 0)
-  if wanted > horizons[i] then
-    redis.call('HSET', META, name, ARGV[i + 1])
-    horizons[i] = wanted
+  if wanted > meta[name] then
+    meta[name], changed = wanted, true
   end
 end
+if changed then
+  write_meta(meta)
+end
 return { word, epoch, math.max(redis.call('PTTL', HEALING), 0), told, math.max(told - instant(0, 0), 0), tip,
-  horizons[1], horizons[2], tonumber(redis.call('HGET', META, 'trimmed') or 0) }
+  meta.access, meta.session, meta.trimmed }

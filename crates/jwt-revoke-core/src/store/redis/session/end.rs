@@ -9,6 +9,7 @@ use crate::{
         redis::{
             Inner,
             client::Reply,
+            keys::is_session,
             revoke::brief,
             scripts::{END, END_OTHERS},
             session::{read_sessions, record::pack},
@@ -23,11 +24,10 @@ impl Inner {
         ending: &Ending<'_>,
     ) -> Result<Vec<SessionId>, StoreError> {
         let shard = ending.index.shard;
-        let Some(key) = self.keys.session(shard, ending.session) else {
+        if !is_session(ending.session) {
             return Ok(Vec::new());
-        };
-        let entry = self.keys.deny(shard, &ending.entry);
-        let mut step = self.step(&ending.index, [key, entry])?;
+        }
+        let mut step = self.step(&ending.index, Some(ending.session), [&ending.entry])?;
         step.word(ending.session.as_str());
         step.word(ending.entry.hex());
         step.word(pack(ending.owner.as_str()));
@@ -41,7 +41,7 @@ impl Inner {
         ending: &EndingOthers<'_>,
     ) -> Result<Vec<SessionId>, StoreError> {
         let Index { shard, subject, .. } = ending.index;
-        let mut step = self.step(&ending.index, [self.keys.deny(shard, &subject)])?;
+        let mut step = self.step(&ending.index, None, [&subject])?;
         step.word(ending.keep.as_str());
         step.word(brief(ending.cause));
         let answer = self.take(step, &END_OTHERS).await?;

@@ -19,7 +19,7 @@ impl Inner {
         let (mut listed, mut seen) = (Vec::new(), HashSet::new());
         let (mut from, mut count) = ("-inf".to_owned(), PAGE);
         loop {
-            let mut step = self.step(index, [])?;
+            let mut step = self.step(index, None, [])?;
             step.word(from.as_str());
             step.number(count);
             let answer = self.take(step.looking(), &LIST).await?;

@@ -58,18 +58,20 @@ impl Inner {
             Transition::EndOthers(ending) => self.end_others(ending).await.map(Transitioned::Ended),
             Transition::List(index) => self.list(index).await.map(Transitioned::Listed),
             Transition::MarkPrivileges(index) => {
-                let step = self.step(index, [])?;
+                let step = self.step(index, None, [])?;
                 self.take(step, &MARK).await?;
                 Ok(Transitioned::Marked)
             }
         }
     }
 
-    /// The keys and arguments that `session.lua` names, with `keys` behind those.
-    fn step(
+    /// The keys and arguments that `session.lua` names: the record of `session`, if there is one, and
+    /// `entries` are read at the start.
+    fn step<'d>(
         self: &Arc<Self>,
         index: &Index<'_>,
-        keys: impl IntoIterator<Item = String>,
+        session: Option<&SessionId>,
+        entries: impl IntoIterator<Item = &'d Digest>,
     ) -> Result<Step, StoreError> {
         let shard = index.shard;
         // What this process remembers may still be missing there.
@@ -83,9 +85,12 @@ impl Inner {
             });
         };
         let mut words = self.keys.of_script(shard);
-        words.key(&self.keys.user(shard, &index.subject));
-        for key in keys {
-            words.key(&key);
+        self.keys.add_user(&mut words, shard, &index.subject);
+        if let Some(session) = session {
+            self.keys.add_session(&mut words, shard, session);
+        }
+        for entry in entries {
+            self.keys.add_deny(&mut words, shard, entry);
         }
         let least = self.least_horizons();
         words.word(LAYOUT);
@@ -94,8 +99,8 @@ impl Inner {
         words.word(epoch);
         words.number(defaults::AUDIT_ENTRIES);
         words.word(brief(index.issuer));
-        words.word(self.keys.before_session(shard));
-        words.word(self.keys.before_digest(shard));
+        self.keys.add_before_session(&mut words, shard);
+        self.keys.add_before_digest(&mut words, shard);
         words.number(millis(defaults::HORIZON_MARGIN));
         Ok(Step {
             shard,

@@ -1,6 +1,6 @@
 //! Opening a session.
 
-use std::{iter, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     clock::{Timestamp, millis},
@@ -12,6 +12,7 @@ use crate::{
         redis::{
             Inner,
             client::Reply,
+            keys::is_session,
             scripts::OPEN,
             session::{
                 read_sessions,
@@ -28,16 +29,15 @@ impl Inner {
     ) -> Result<Opened, StoreError> {
         let Opening { index, record, .. } = opening;
         let shard = index.shard;
-        let Some(key) = self.keys.session(shard, opening.session) else {
+        if !is_session(opening.session) {
             return Err(StoreError::Failed {
                 store: self.name.clone(),
                 reason: "the identifier of the session is none of ours".to_owned(),
             });
-        };
+        }
         let entries = [&record.entry, &index.subject].into_iter();
         let entries = entries.chain(opening.covering);
-        let entries = entries.map(|digest| self.keys.deny(shard, digest));
-        let mut step = self.step(index, iter::once(key).chain(entries))?;
+        let mut step = self.step(index, Some(opening.session), entries)?;
         step.word(opening.session.as_str());
         step.number(exact(record.opened_at));
         step.number(exact(opening.since));

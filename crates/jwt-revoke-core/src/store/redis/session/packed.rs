@@ -19,6 +19,12 @@ impl Packing {
         self
     }
 
+    /// Adds bytes of a fixed number.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
     /// Adds a number. What Lua cannot count exactly becomes the last that it can.
     pub(super) fn number(&mut self, number: u64) -> &mut Self {
         #[expect(clippy::cast_precision_loss, reason = "exact up to MOST")]
@@ -71,6 +77,12 @@ impl<'a> Unpacking<'a> {
         Some(*byte)
     }
 
+    pub(super) fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (bytes, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*bytes)
+    }
+
     pub(super) fn number(&mut self) -> Option<u64> {
         let (double, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
@@ -114,10 +126,15 @@ mod tests {
     #[test]
     fn what_is_packed_comes_back() {
         let mut packing = Packing::new();
-        packing.byte(7).number(0).number(1_790_000_000_123);
+        packing
+            .byte(7)
+            .bytes(b"xyz")
+            .number(0)
+            .number(1_790_000_000_123);
         packing.number(u64::MAX).text(b"").text_of(&[b"a", b"\0b"]);
         let mut packed = Unpacking::new(packing.as_ref());
         assert_eq!(packed.byte(), Some(7));
+        assert_eq!(packed.bytes(), Some(*b"xyz"));
         assert_eq!(packed.number(), Some(0));
         assert_eq!(packed.number(), Some(1_790_000_000_123));
         assert_eq!(packed.number(), Some(MOST));

@@ -26,24 +26,27 @@ pub(super) fn write(record: &Record) -> Packing {
     for instant in record.spent_at {
         packing.instant(instant);
     }
+    let mut whose = Packing::new();
+    whose
+        .text(&record.entry.hex())
+        .text(record.client.as_str().as_bytes());
+    identifier(&mut whose, record.subject.as_str());
+    whose.text(record.device.as_deref().unwrap_or_default().as_bytes());
     packing
         .number(current.generation)
         .instant(current.issued_at)
         .instant(current.refresh_expires_at)
-        .instant(current.access_expires_at);
+        .instant(current.access_expires_at)
+        // Until when the index lives is known to the server alone.
+        .number(0)
+        .bytes(&record.attempt.map_or(NO_ATTEMPT, attempt_bytes))
+        .text(whose.as_ref());
     identifier(&mut packing, current.refresh.as_str());
     identifier(&mut packing, current.access.as_str());
     match &record.previous {
         Some(previous) => identifier(&mut packing, previous.as_str()),
         None => packing.text(b""),
     };
-    let attempt = record.attempt.map(attempt_bytes);
-    packing
-        .text(attempt.as_ref().map_or(&[], |bytes| bytes.as_slice()))
-        .text(&record.entry.hex())
-        .text(record.client.as_str().as_bytes());
-    identifier(&mut packing, record.subject.as_str());
-    packing.text(record.device.as_deref().unwrap_or_default().as_bytes());
     packing
 }
 
@@ -63,22 +66,21 @@ pub(super) fn read(bytes: &[u8]) -> Option<Record> {
     for spend in &mut spent_at {
         *spend = packed.instant()?;
     }
-    let current = identity(&mut packed)?;
+    let pair = LivePair::read(&mut packed)?;
     let previous = match packed.text()? {
         b"" => None,
         previous => Some(unpack(previous)?.into()),
     };
-    let attempt = match packed.text()? {
-        b"" => None,
-        attempt => Some(AttemptId::from_bits(u128::from_be_bytes(
-            attempt.try_into().ok()?,
-        ))),
-    };
-    let entry = digest(str::from_utf8(packed.text()?).ok()?)?;
-    let client = str::from_utf8(packed.text()?).ok()?.into();
-    let subject = unpack(packed.text()?)?.into();
-    let device = str::from_utf8(packed.text()?).ok()?;
     packed.end()?;
+    let attempt = (pair.attempt != NO_ATTEMPT)
+        .then(|| AttemptId::from_bits(u128::from_be_bytes(pair.attempt)));
+    let mut whose = Unpacking::new(pair.whose);
+    let entry = digest(str::from_utf8(whose.text()?).ok()?)?;
+    let client = str::from_utf8(whose.text()?).ok()?.into();
+    let subject = unpack(whose.text()?)?.into();
+    let device = str::from_utf8(whose.text()?).ok()?;
+    whose.end()?;
+    let current = pair.identity;
     Some(Record {
         subject,
         entry,
@@ -97,23 +99,45 @@ pub(super) fn read(bytes: &[u8]) -> Option<Record> {
     })
 }
 
-/// Reads the live pair as it stands in a record.
-pub(super) fn read_identity(pair: &[u8]) -> Option<Identity> {
-    let mut packed = Unpacking::new(pair);
-    let identity = identity(&mut packed)?;
-    packed.end()?;
-    Some(identity)
+/// Reads the live pair of a record.
+pub(super) fn read_identity(record: &[u8]) -> Option<Identity> {
+    let (head, rest) = record.split_at_checked(BEFORE_PAIR)?;
+    if head.first() != Some(&KIND) {
+        return None;
+    }
+    Some(LivePair::read(&mut Unpacking::new(rest))?.identity)
 }
 
-fn identity(packed: &mut Unpacking<'_>) -> Option<Identity> {
-    Some(Identity {
-        generation: packed.number()?,
-        issued_at: packed.instant()?,
-        refresh_expires_at: packed.instant()?,
-        access_expires_at: packed.instant()?,
-        refresh: unpack(packed.text()?)?.into(),
-        access: unpack(packed.text()?)?.into(),
-    })
+/// The live pair of a record, and what stands among it.
+struct LivePair<'a> {
+    identity: Identity,
+    attempt: [u8; 16],
+    whose: &'a [u8],
+}
+
+impl<'a> LivePair<'a> {
+    fn read(packed: &mut Unpacking<'a>) -> Option<Self> {
+        let generation = packed.number()?;
+        let issued_at = packed.instant()?;
+        let refresh_expires_at = packed.instant()?;
+        let access_expires_at = packed.instant()?;
+        let _index_until = packed.number()?;
+        let attempt = packed.bytes()?;
+        let whose = packed.text()?;
+        let identity = Identity {
+            generation,
+            issued_at,
+            refresh_expires_at,
+            access_expires_at,
+            refresh: unpack(packed.text()?)?.into(),
+            access: unpack(packed.text()?)?.into(),
+        };
+        Some(Self {
+            identity,
+            attempt,
+            whose,
+        })
+    }
 }
 
 /// Reads 32 hexadecimal digits.
@@ -166,6 +190,12 @@ pub(super) fn attempt_bytes(attempt: AttemptId) -> [u8; 16] {
 
 /// The first byte of a record.
 const KIND: u8 = b'S';
+
+/// The bytes before what a live pair begins with: two, and nine instants.
+const BEFORE_PAIR: usize = 2 + 9 * size_of::<f64>();
+
+/// What stands for an attempt where there was none.
+const NO_ATTEMPT: [u8; 16] = [0; 16];
 
 const TEXT: u8 = b'=';
 const UUID: u8 = b'#';

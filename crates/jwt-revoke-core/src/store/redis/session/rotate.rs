@@ -1,6 +1,6 @@
 //! Exchanging a refresh token, or saying what that would do.
 
-use std::{iter, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     clock::millis,
@@ -11,6 +11,7 @@ use crate::{
         redis::{
             Inner,
             client::Reply,
+            keys::is_session,
             revoke::{brief, round_up_millis},
             scripts::ROTATE,
             session::{
@@ -47,15 +48,13 @@ impl Inner {
             return Ok(Outcome::Ended);
         }
         // Row 3, for what nobody of us ever issued.
-        let key = self.keys.session(shard, rotating.session);
-        let Some(key) = key.filter(|_| presented.generation < MOST) else {
+        if !is_session(rotating.session) || presented.generation >= MOST {
             return Ok(Outcome::Unknown);
-        };
+        }
         let named = [rotating.entry, index.subject];
         let others = rotating.covering.iter().filter(|d| !named.contains(d));
         let entries = named.iter().chain(others);
-        let entries = entries.map(|digest| self.keys.deny(shard, digest));
-        let mut step = self.step(index, iter::once(key).chain(entries))?;
+        let mut step = self.step(index, Some(rotating.session), entries)?;
         step.word(verb);
         let mut packing = Packing::new();
         packing
@@ -65,11 +64,17 @@ impl Inner {
             .number(round_up_millis(policy.grace))
             .number(millis(policy.idle_lifetime));
         identifier(&mut packing, presented.jti.as_str());
-        packing.text(&attempt_bytes(rotating.attempt));
-        identifier(&mut packing, proposal.refresh.as_str());
-        identifier(&mut packing, proposal.access.as_str());
+        packing.bytes(&attempt_bytes(rotating.attempt));
         step.word(packing);
-        step.word(presented.client.as_str());
+        let mut whose = Packing::new();
+        whose
+            .text(&rotating.entry.hex())
+            .text(presented.client.as_str().as_bytes());
+        step.word(whose);
+        let mut next = Packing::new();
+        identifier(&mut next, proposal.refresh.as_str());
+        identifier(&mut next, proposal.access.as_str());
+        step.word(next);
         step.word(match policy.reuse {
             ReuseScope::User => "user",
             ReuseScope::Session => "session",
@@ -90,7 +95,7 @@ impl Inner {
             self.remember(shard, written)?;
         }
         let identity = || match rest {
-            [Reply::Text(pair)] => record::read_identity(pair),
+            [Reply::Text(record)] => record::read_identity(record),
             _ => None,
         };
         Some(match word.text()? {

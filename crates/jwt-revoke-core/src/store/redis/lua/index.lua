@@ -1,0 +1,17 @@
+-- index.lua: the life of a user's index. It stands behind session.lua.
+
+-- Lets the index live at least until `deadline` on the server's clock, and puts the session back that
+-- was lost from it. Returns until when it lives now: a sixteenth longer than it must, so that few
+-- refreshes have to look.
+local function keep_index(deadline, sid, opened_at)
+  redis.call('ZADD', INDEX, string.format('%.0f', opened_at), sid)
+  local clock = instant(0, 0)
+  local life = math.max(deadline - clock, 1)
+  local left = redis.call('PTTL', INDEX)
+  if left < life + life / 32 then
+    left = math.ceil(life + life / 16)
+    redis.call('PEXPIRE', INDEX, string.format('%.0f', left))
+  end
+  return clock + left
+end
+

@@ -1,0 +1,30 @@
+-- known.lua: what most scripts must know of a record. It stands behind record.lua.
+
+-- A record as a table, or nil without one.
+local function known(raw)
+  if not raw then
+    return nil
+  end
+  local _, _, last_used_at, idle_deadline, absolute_deadline, privileges_changed_at, _, _, _, _,
+    _, _, _, _, _, attempt, whose, _, _, _, past = parse(raw)
+  if past ~= #raw + 1 then
+    error(NOT_OURS)
+  end
+  local entry, _, subject = struct.unpack('>I4c0I4c0I4c0', whose)
+  return {
+    raw = raw,
+    last_used_at = last_used_at,
+    deadline = math.min(idle_deadline, absolute_deadline),
+    privileges_changed_at = privileges_changed_at,
+    attempt = attempt, subject = subject, entry = entry,
+  }
+end
+
+local function read(key)
+  return known(redis.call('GET', key))
+end
+
+local function is_expired(record, now)
+  return math.max(now, record.last_used_at) >= record.deadline
+end
+

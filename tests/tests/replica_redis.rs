@@ -557,6 +557,39 @@ async fn r10_a_flood_of_revocations_reaches_the_copies_without_a_loss() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r10_a_flood_leaves_log_audit_and_copies_bounded() {
+    let server = RedisServer::start();
+    let second = Duration::from_secs(1);
+    let connect = async || {
+        let builder = builder(&server.url()).with_replica_entries(8_000);
+        let store = builder.connect().await.unwrap();
+        let horizons = Horizons::from_parts(second, second);
+        store.require(horizons).await.unwrap();
+        store
+    };
+    let (writer, reader) = (connect().await, connect().await);
+    // More than a copy has room for, and than the audit keeps, but never so much at a time.
+    for round in 0..7 {
+        let name = |n| format!("user-{round}-{n}");
+        let batch: Vec<_> = (0..2_000).map(|n| in_shard(&name(n), 1)).collect();
+        writer.revoke(&batch).await.unwrap();
+        until("they have expired", || async { entries(&server) == 0 }).await;
+    }
+    let last = in_shard("last", 1);
+    revoke(&writer, &last).await;
+    until_health(&reader, Health::Fresh).await;
+    until_mirrored(&reader, 1, last.digest).await;
+    // A stream is trimmed by whole nodes, of a hundred entries each.
+    let length = |name: &str| -> usize {
+        let length = server.cli(&["XLEN", &format!("jr:{{15s}}:{name}")]);
+        length.parse().unwrap()
+    };
+    assert!(length("log") <= 2_000 + 200, "{}", length("log"));
+    assert!(length("audit") <= 10_000 + 200, "{}", length("audit"));
+    assert_eq!(mirrored(&reader, 2, last.digest), Some(Cutoffs::NONE));
+}
+
 #[tokio::test]
 async fn r8_a_failover_of_the_sentinels_is_followed_by_the_copies() {
     let mut group = RedisSentinels::start();

@@ -11,7 +11,9 @@
 //! service takes of a core for a request depends less on what else the machine does. Needs `wrk`
 //! (Debian: `apt-get install wrk`).
 
-use std::{fmt::Write as _, fs, net::TcpListener, path::Path, process::Command, sync::Arc};
+use std::{
+    fmt::Write as _, fs, net::TcpListener, path::Path, process::Command, sync::Arc, time::Duration,
+};
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, middleware, rt::System, web};
 use axum::{
@@ -165,7 +167,10 @@ fn serve(framework: &str, algorithm: Algorithm, url: &str, folder: &Path) {
     let (guard, byhand) = background.block_on(async {
         let (key, decoding) = keys(algorithm);
         let issuer = Issuer::new(key, ISSUER, AUDIENCE);
-        let builder = RedisStore::builder(url).with_healing(std::time::Duration::ZERO);
+        // Tokens are made on a machine that may be busy; the checks ask nobody.
+        let builder = RedisStore::builder(url)
+            .with_healing(Duration::ZERO)
+            .with_check_timeout(Duration::from_secs(10));
         let guard = Guard::new(
             issuer.verifier(),
             builder.connect().await.expect("the server is there"),

@@ -71,6 +71,9 @@ async fn purge(store: &Weak<Inner>) {
             };
             inner.replica.purge(shard);
         }
+        if let Some(inner) = store.upgrade() {
+            inner.purge_wides();
+        }
     }
 }
 
@@ -414,6 +417,10 @@ impl Source {
                 match entry.known(&bounds) {
                     Some((digest, cutoff, life)) => {
                         self.replica.keep(shard, digest, cutoff, life);
+                        if entry.is_wide() {
+                            let inner = store.upgrade().ok_or(End::Gone)?;
+                            inner.wides.heard(digest, cutoff, life);
+                        }
                     }
                     None => {
                         tracing::warn!(%shard, "the log holds an entry that no script of ours writes");

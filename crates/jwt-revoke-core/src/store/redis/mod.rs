@@ -28,6 +28,7 @@ mod shard;
 mod start;
 #[cfg(feature = "redis-rustls")]
 mod tls;
+mod wide;
 mod words;
 
 use std::{
@@ -52,6 +53,7 @@ use self::{
     heal::Healing,
     keys::Keys,
     shard::Clocks,
+    wide::Wides,
 };
 pub use self::{config::RedisBuilder, durability::Durability};
 use crate::{
@@ -118,6 +120,7 @@ pub(in crate::store::redis) struct Inner {
     /// Dropped with the store, which ends it.
     follower: OnceLock<FollowerHandle>,
     healing: Healing,
+    wides: Wides,
     clocks: Clocks,
 }
 
@@ -184,6 +187,7 @@ impl RedisStore {
             replica: Arc::new(Replica::new(settings.replica_entries)),
             follower: OnceLock::new(),
             healing: Healing::default(),
+            wides: Wides::default(),
             clocks: Clocks {
                 seen: Default::default(),
                 offset: AtomicI64::new(0),

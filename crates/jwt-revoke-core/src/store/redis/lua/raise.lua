@@ -32,7 +32,8 @@ end
 -- Returns whether anything changed, the cutoff in force, and its remaining life.
 --   lasting  whether tokens that it covers may be issued as long as it lives: then the entry is also kept
 --            beside the log, longer than that is
-local function raise(shard, key, digest, cutoff, ttl, lasting)
+--   wide     whether it concerns every shard: whoever reads that completes it where it is missing
+local function raise(shard, key, digest, cutoff, ttl, lasting, wide)
   local held = redis.call('GET', key)
   local left = held and math.max(redis.call('PTTL', key), 0) or 0
   local higher = not held
@@ -51,13 +52,17 @@ local function raise(shard, key, digest, cutoff, ttl, lasting)
   -- server lets the script run to its end.
   redis.call('SET', key, value, 'PX', whole(life))
   local oldest = whole(math.max(shard.now - shard.access, 0))
+  local marks = lasting and { 'lasting', '1' } or {}
+  if wide then
+    marks[#marks + 1], marks[#marks + 2] = 'wide', '1'
+  end
   local last = redis.call('XADD', LOG, 'MINID', '~', oldest, '*',
     'digest', digest, 'cutoff', value, 'expiry', whole(shard.now + life), 'prev', shard.last,
-    unpack(lasting and { 'lasting', '1' } or {}))
+    unpack(marks))
   if lasting and life > shard.access then
     oldest = whole(math.max(shard.now - shard.session, 0))
     redis.call('XADD', string.gsub(LOG, 'log$', 'lasting'), 'MINID', '~', oldest, '*', 'digest', digest,
-      'cutoff', value, 'expiry', whole(shard.now + life), 'prev', shard.last, 'lasting', '1')
+      'cutoff', value, 'expiry', whole(shard.now + life), 'prev', shard.last, unpack(marks))
   end
   shard.last, shard.cut = last, math.max(shard.cut, cut)
   redis.call('HSET', META, 'cut', whole(shard.cut), 'logged', string.match(last, '^%d+'))

@@ -74,6 +74,9 @@ async fn purge(store: &Weak<Inner>) {
             };
             inner.replica.purge(shard);
         }
+        if let Some(inner) = store.upgrade() {
+            inner.purge_wides();
+        }
     }
 }
 
@@ -450,6 +453,9 @@ impl Source {
                     Some((digest, cutoff, life)) => {
                         self.replica.keep(shard, digest, cutoff, life);
                         inner.measure(&cursors[index], &entry);
+                        if entry.is_wide() {
+                            inner.wides.heard(digest, cutoff, life);
+                        }
                     }
                     None => {
                         tracing::warn!(%shard, "the log holds an entry that no script of ours writes");

@@ -409,6 +409,29 @@ impl Inner {
     }
 
     async fn put_back(&self, shard: Shard, entries: &[Remembered]) -> Result<(), StoreError> {
+        self.write_entries(shard, entries, false).await
+    }
+
+    /// Writes wide entries to a shard that never had them.
+    pub(super) async fn complete(
+        &self,
+        shard: Shard,
+        entries: &[Remembered],
+    ) -> Result<(), StoreError> {
+        for chunk in entries.chunks(CHUNK) {
+            self.write_entries(shard, chunk, true).await?;
+            sleep(BREATH).await;
+        }
+        Ok(())
+    }
+
+    /// `told` says whether people are told of them.
+    async fn write_entries(
+        &self,
+        shard: Shard,
+        entries: &[Remembered],
+        told: bool,
+    ) -> Result<(), StoreError> {
         let least = self.least_horizons();
         let mut words = self.keys.of_script(shard);
         for (digest, ..) in entries {
@@ -424,7 +447,10 @@ impl Inner {
                 Cutoff::Forever => words.word("*"),
             }
             words.number(millis(life.kept));
-            words.number(u64::from(life.is_lasting()));
+            let wide = self.wides.is_known(digest);
+            let marks = [(life.is_lasting(), 1), (wide, 2), (told, 4)];
+            let marks = marks.iter().filter(|(holds, _)| *holds);
+            words.number(marks.map(|(_, mark)| mark).sum());
         }
         self.write(shard, &HEAL, &words, self.deadline())
             .await
@@ -442,7 +468,7 @@ pub(super) enum Missing {
 }
 
 /// An entry, and how long it still lives.
-type Remembered = (Digest, Cutoff, Life);
+pub(super) type Remembered = (Digest, Cutoff, Life);
 
 /// How many entries are put back in one script, and how long the server may breathe after it: other
 /// clients must not notice.

@@ -33,6 +33,8 @@ struct Said {
     expiry: Timestamp,
     /// Whether tokens that it covers may be issued until it expires.
     lasting: bool,
+    /// Whether it concerns every shard.
+    wide: bool,
 }
 
 /// Where in the log of a shard a reader stands.
@@ -153,6 +155,11 @@ impl Logged {
         Some((said.digest, said.cutoff))
     }
 
+    /// Whether it concerns every shard, and so should stand in the log of each.
+    pub(super) fn is_wide(&self) -> bool {
+        self.said.as_ref().is_some_and(|said| said.wide)
+    }
+
     /// What a replica is to know of it; `None` if it is none of ours, or its bounds forbid to believe it.
     pub(super) fn known(&self, bounds: &Bounds) -> Option<(Digest, Cutoff, Life)> {
         self.said.as_ref()?.known(self.written(), bounds)
@@ -176,6 +183,7 @@ impl Said {
             cutoff: read_cutoff(field("cutoff")?).ok()??,
             expiry: Timestamp::from_millis(field("expiry")?.number()?),
             lasting: field("lasting").is_some(),
+            wide: field("wide").is_some(),
         })
     }
 

@@ -29,6 +29,7 @@ mod shard;
 mod start;
 #[cfg(feature = "redis-rustls")]
 mod tls;
+mod wide;
 mod words;
 
 use std::{
@@ -53,6 +54,7 @@ use self::{
     heal::Healing,
     keys::Keys,
     shard::Clocks,
+    wide::Wides,
 };
 pub use self::{config::RedisBuilder, durability::Durability};
 use crate::{
@@ -120,6 +122,7 @@ pub(in crate::store::redis) struct Inner {
     /// Dropped with the store, which ends it.
     follower: OnceLock<FollowerHandle>,
     healing: Healing,
+    wides: Wides,
     clocks: Clocks,
     meters: RedisMeters,
 }
@@ -188,6 +191,7 @@ impl RedisStore {
             replica: Arc::new(Replica::new(settings.replica_entries)),
             follower: OnceLock::new(),
             healing: Healing::default(),
+            wides: Wides::default(),
             clocks: Clocks {
                 seen: Default::default(),
                 offset: AtomicI64::new(0),

@@ -48,11 +48,22 @@ impl Inner {
         let wide_now = revocations
             .iter()
             .any(|r| r.placement == Placement::Wide && matches!(r.reach, Reach::Now { .. }));
-        let now = if wide_now || revocations.is_empty() {
-            let states = self.states(Probe::Look, deadline).await?;
-            states.iter().map(|(_, state)| state.now).max()
-        } else {
-            None
+        let (mut now, mut unheard) = (None, None);
+        if wide_now || revocations.is_empty() {
+            // The other half is for the writes.
+            let half = Instant::now() + self.settings.write_timeout / 2;
+            let states = Shard::all().map(|shard| self.state(shard, Probe::Look, half));
+            for state in join_all(states).await {
+                match state {
+                    Ok(state) => now = now.max(Some(state.now)),
+                    Err(error) => unheard = Some(error),
+                }
+            }
+        }
+        // A shard that does not answer keeps nobody from revoking in the others.
+        let unheard = match (now, unheard) {
+            (None, Some(error)) => return Err(error),
+            (_, unheard) => unheard,
         };
         let mut shards: BTreeMap<Shard, Vec<Entry<'_>>> = BTreeMap::new();
         for revocation in revocations {
@@ -91,6 +102,9 @@ impl Inner {
         for written in join_all(writes).await {
             latest = latest.max(written?);
         }
+        if let Some(error) = unheard {
+            return Err(error);
+        }
         self.write_legacy(revocations, deadline).await?;
         Ok(latest)
     }
@@ -123,6 +137,10 @@ impl Inner {
             push_entry(&mut words, revocation, *reach);
             ended += u64::from(record.is_some());
             words.number(if record.is_some() { ended } else { 0 });
+            words.word(match revocation.placement {
+                Placement::Wide => "wide",
+                Placement::One(_) => "",
+            });
         }
         let write = || self.write_durably(shard, &REVOKE, &words, deadline);
         let (answer, confirmed) = match write().await {

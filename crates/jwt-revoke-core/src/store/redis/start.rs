@@ -87,6 +87,7 @@ fn watch(store: Weak<Inner>) {
                 None => return,
                 Some(inner) if inner.started.load(Ordering::Acquire) => {
                     let (looked_after, ()) = join(inner.heal_all(), inner.prove_primaries()).await;
+                    inner.complete_wides().await;
                     if let Err(error) = looked_after {
                         tracing::debug!(%error, "the store could not be looked after");
                     }

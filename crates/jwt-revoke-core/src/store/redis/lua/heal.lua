@@ -3,13 +3,15 @@
 --   ARGV[2]  access horizon that the caller knows of, ms
 --   ARGV[3]  session horizon that the caller knows of, ms
 --   then for each entry, four: digest; cutoff, an instant in ms or "*"; remaining life in ms;
---   "1" if tokens that it covers may be issued as long as it lives, else "0"
+--   the sum of 1 if tokens that it covers may be issued as long as it lives, 2 if it concerns every
+--   shard, 4 if it was never there and people are to be told
 --   returns  {"ok", now} | {"lost"} | {"layout", the layout found}
 --
 -- What comes from a process's memory is bounded on the way in: a cutoff further ahead than any
 -- revocation may reach is dropped, a life longer than any entry may have is cut. The clock that the
 -- cutoffs are from may have been another server's.
 
+local AUDITED = 10000 -- about how many entries the audit stream keeps
 local BREATH = 2000 -- how long the next of a healer's scripts may take to come, ms
 
 local now, answer = open(redis.call('GET', META), redis.call('GET', EPOCH))
@@ -23,7 +25,14 @@ for i = 1, #KEYS - FIRST do
   local cutoff = ARGV[at + 2] == '*' and '*' or tonumber(ARGV[at + 2])
   local life = math.min(tonumber(ARGV[at + 3]), longest)
   if life > 0 and (cutoff == '*' or cutoff <= shard.now + AHEAD + DRIFT) then
-    raise(shard, KEYS[FIRST + i], ARGV[at + 1], cutoff, life, ARGV[at + 4] == '1')
+    local marks = tonumber(ARGV[at + 4])
+    local changed, held = raise(shard, KEYS[FIRST + i], ARGV[at + 1], cutoff, life, marks % 2 == 1,
+      marks % 4 >= 2)
+    if changed and marks >= 4 then
+      -- Nobody here knows more: the rest stands in the streams of the shards that had it.
+      redis.call('XADD', AUDIT, 'MAXLEN', '~', AUDITED, '*', 'cutoff', held, 'dimension', 'wide',
+        'issuer', '', 'value', ARGV[at + 1], 'cause', 'completed', 'actor', '')
+    end
   end
 end
 -- Whoever puts back may have more: until then the shard stays unknown. Last, since the first write

@@ -60,7 +60,8 @@ end
 -- Returns whether anything changed, the cutoff in force, and its remaining life.
 --   lasting  whether tokens that it covers may be issued as long as it lives: then the entry is also kept
 --            beside the log, longer than that is
-local function raise(shard, key, digest, cutoff, ttl, lasting)
+--   wide     whether it concerns every shard: whoever reads that completes it where it is missing
+local function raise(shard, key, digest, cutoff, ttl, lasting, wide)
   local held = redis.call('GET', key)
   local left = held and math.max(redis.call('PTTL', key), 0) or 0
   local higher = not held
@@ -80,13 +81,17 @@ local function raise(shard, key, digest, cutoff, ttl, lasting)
   -- server lets the script run to its end.
   redis.call('SET', key, value, 'PX', whole(life))
   local oldest = math.max(shard.now - shard.access, 0)
+  local marks = lasting and { 'lasting', '1' } or {}
+  if wide then
+    marks[#marks + 1], marks[#marks + 2] = 'wide', '1'
+  end
   local last = redis.call('XADD', LOG, 'MINID', '~', whole(oldest), '*',
     'digest', digest, 'cutoff', value, 'expiry', whole(shard.now + life), 'prev', shard.last,
-    unpack(lasting and { 'lasting', '1' } or {}))
+    unpack(marks))
   if lasting and life > shard.access then
     local first = whole(math.max(shard.now - shard.session, 0))
     redis.call('XADD', string.gsub(LOG, 'log$', 'lasting'), 'MINID', '~', first, '*', 'digest', digest,
-      'cutoff', value, 'expiry', whole(shard.now + life), 'prev', shard.last, 'lasting', '1')
+      'cutoff', value, 'expiry', whole(shard.now + life), 'prev', shard.last, unpack(marks))
   end
   shard.last = last
   meta.cut, meta.logged = math.max(meta.cut, cut), tonumber(string.match(last, '^%d+'))

@@ -4,11 +4,12 @@
 --   ARGV[3]  session horizon that the caller knows of, ms
 --   ARGV[4]  the most entries of the audit stream
 --   ARGV[5]  how many entries; their keys stand first
---   then for each entry, ten:
+--   then for each entry, eleven:
 --     digest; reach "now", "at", "all" (an instant taken from the clocks of all shards, of which
 --     this one's may be behind) or "*"; ms ahead of now, or the instant; horizon "access" or
 --     "session"; for the audit stream dimension, issuer, value, cause, actor; and which of the keys
---     behind those of the entries holds the record of the session that ends, 0 for none
+--     behind those of the entries holds the record of the session that ends, 0 for none; "wide" if it concerns
+--     every shard, else ""
 --   returns  {"ok", now, then for each entry the cutoff in force and its remaining life in ms}
 --          | {"ahead", the cutoff, now} and nothing is written
 --          | {"lost"} | {"layout", the layout found}
@@ -23,7 +24,7 @@ local shard = prepare(now)
 local entries = {}
 local count = tonumber(ARGV[5])
 for i = 1, count do
-  local at = 5 + (i - 1) * 10
+  local at = 5 + (i - 1) * 11
   local lasting = ARGV[at + 4] == 'lasting'
   local cutoff, life = '*', lasting and shard.session or shard[ARGV[at + 4]]
   if ARGV[at + 2] ~= '*' then
@@ -43,7 +44,7 @@ answer = { 'ok', shard.now }
 for i, entry in ipairs(entries) do
   local at = entry.at
   local changed, cutoff, left = raise(shard, KEYS[FIRST + i], ARGV[at + 1], entry.cutoff,
-    entry.life, entry.lasting)
+    entry.life, entry.lasting, ARGV[at + 11] == 'wide')
   if changed then
     redis.call('XADD', AUDIT, 'MAXLEN', '~', ARGV[4], '*', 'cutoff', cutoff, 'dimension', ARGV[at + 5],
       'issuer', ARGV[at + 6], 'value', ARGV[at + 7], 'cause', ARGV[at + 8], 'actor', ARGV[at + 9])

@@ -81,6 +81,15 @@ impl Load {
         }
     }
 
+    /// Waits until as much was acknowledged, and checked, as proves something.
+    pub(crate) async fn until_enough(&self) {
+        until("enough was done", || async {
+            let acknowledged = self.books.acknowledged.lock().unwrap().len();
+            acknowledged > 200 && self.books.checked.load(Ordering::Relaxed) > 200
+        })
+        .await;
+    }
+
     /// Ends it, and returns what was acknowledged.
     pub(crate) async fn stop(mut self) -> (Vec<(u8, Digest)>, Arc<Books>) {
         self.books.stopped.store(true, Ordering::Relaxed);

@@ -109,6 +109,24 @@ impl Line {
         since: Timestamp,
         cap: Option<SessionCap>,
     ) -> Opened {
+        self.try_ask(store, since, cap).await.expect("an answer")
+    }
+
+    /// The same, where the store may fail.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    ///
+    /// # Panics
+    ///
+    /// When it answers another question.
+    pub async fn try_ask<S: Store>(
+        &self,
+        store: &S,
+        since: Timestamp,
+        cap: Option<SessionCap>,
+    ) -> Result<Opened, StoreError> {
         let opening = Opening {
             index: self.user.index(),
             session: &self.session,
@@ -117,8 +135,8 @@ impl Line {
             since,
             cap,
         };
-        match step(store, Transition::Open(&opening)).await {
-            Transitioned::Opened(opened) => opened,
+        match store.transition(&Transition::Open(&opening)).await? {
+            Transitioned::Opened(opened) => Ok(opened),
             other => panic!("{other:?}"),
         }
     }

@@ -15,7 +15,8 @@ use jwt_revoke_core::{
     revocation::{Cutoff, Digest, Dimension, Placement, Shard},
     session::{Outcome, Policy},
     store::{
-        Durability, Lookup, Reach, RedisBuilder, RedisStore, Revocation, Store as _, StoreError,
+        Durability, Lookup, Opened, Reach, RedisBuilder, RedisStore, Revocation, Store as _,
+        StoreError,
     },
 };
 use jwt_revoke_tests::{
@@ -137,40 +138,56 @@ async fn r4_what_no_replica_confirms_is_an_error_refused_here_and_confirmed_when
 }
 
 #[tokio::test]
-async fn r2_a_step_of_a_session_that_is_not_confirmed_is_an_error_and_its_repetition_the_same_step()
-{
+async fn r2_a_refresh_that_is_not_confirmed_is_answered_so_that_no_repetition_looks_like_theft() {
     let server = primary();
     let replica = replica_of(server.port()).await;
     let store = connect(&server.url(), REPLICATED).await;
     let (user, policy) = (User::new("alice"), patient());
     let line = open(&store, &user, &policy).await;
     replica.freeze();
-    let ask = Ask::new(policy);
     let first = line.first();
-    let rotated = line.present(&store, &first, &ask, true).await;
-    assert!(is_unconfirmed(&rotated), "{rotated:?}");
+    // A client that is refused asks again, and each time it is another attempt.
+    let rotated = line
+        .present(&store, &first, &Ask::new(strict()), true)
+        .await;
+    assert!(matches!(rotated, Ok(Outcome::Rotated(_))), "{rotated:?}");
     // To look changes nothing, so nothing is waited for.
     let looked = line.present(&store, &first, &Ask::new(policy), false).await;
     assert!(matches!(looked, Ok(Outcome::Retried(_))), "{looked:?}");
-    replica.resume();
-    until("it is confirmed", || async {
-        let again = line.present(&store, &first, &ask, true).await;
-        assert!(matches!(again, Ok(Outcome::Rotated(_))) || is_unconfirmed(&again));
-        again.is_ok()
-    })
-    .await;
     // Reuse ends the session, here at once.
-    replica.freeze();
     let reused = line
         .present(&store, &first, &Ask::new(strict()), true)
         .await;
-    assert!(is_unconfirmed(&reused), "{reused:?}");
+    assert!(matches!(reused, Ok(Outcome::Reused)), "{reused:?}");
     server.freeze();
     let digests = [line.entry];
     let found = store.lookup(&Lookup::new(user.shard, &digests)).await;
     assert_eq!(found.unwrap().highest(), Some(Cutoff::Forever));
     server.resume();
     replica.resume();
+}
+
+#[tokio::test]
+async fn r2_a_login_that_is_not_confirmed_is_an_error_and_leaves_no_session() {
+    let server = primary();
+    let replica = replica_of(server.port()).await;
+    let store = connect(&server.url(), REPLICATED).await;
+    let (user, policy) = (User::new("alice"), patient());
+    replica.freeze();
+    let opened = try_open(&store, &user, &policy).await;
+    assert!(is_unconfirmed(&opened), "{opened:?}");
+    assert_eq!(server.cli(&["KEYS", "*:session:*"]), "");
+    replica.resume();
+    until("a login is confirmed", || async {
+        try_open(&store, &user, &policy).await.is_ok()
+    })
+    .await;
+    assert_eq!(server.cli(&["KEYS", "*:session:*"]).lines().count(), 1);
+}
+
+async fn try_open(store: &RedisStore, user: &User, policy: &Policy) -> Result<Opened, StoreError> {
+    let now = store.now(user.shard).await.unwrap();
+    Line::new(user, now, policy).try_ask(store, now, None).await
 }
 
 async fn open(store: &RedisStore, user: &User, policy: &Policy) -> Line {

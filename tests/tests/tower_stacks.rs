@@ -120,6 +120,10 @@ async fn the_instance_that_was_polled_ready_is_the_one_that_is_called() {
         fixture.store.answer_at_once(at_once);
         let response = service.ready().await.unwrap().call(request(&alice)).await;
         assert_eq!(response.unwrap().status(), StatusCode::OK);
+        // One that is not called gives back what it holds, such as a place among a limited number.
+        let response = service.ready().await.unwrap().call(Request::new(())).await;
+        assert_eq!(response.unwrap().status(), StatusCode::UNAUTHORIZED);
+        assert!(!service.get_ref().0);
     }
 }
 

@@ -52,12 +52,6 @@ impl<S, ReqBody> ResponseFuture<S, ReqBody>
 where
     S: Service<Request<ReqBody>>,
 {
-    /// The decision is there: the inner service is called at once, or never.
-    pub(crate) fn decided(decision: Result<Access, Denied>, call: Call<S, ReqBody>) -> Self {
-        let state = call.decide(decision);
-        Self { state }
-    }
-
     /// The decision is on its way.
     pub(crate) fn checking(check: Check, call: Call<S, ReqBody>) -> Self {
         let call = Some(call);

@@ -37,6 +37,15 @@ impl<S> RevocationService<S> {
         &mut self.inner
     }
 
+    /// The instance that was polled ready, which leaves a clone in its place.
+    fn take_ready(&mut self) -> S
+    where
+        S: Clone,
+    {
+        let clone = self.inner.clone();
+        mem::replace(&mut self.inner, clone)
+    }
+
     /// The service inside, bare: what it is called with is no longer checked.
     pub fn into_inner(self) -> S {
         self.inner
@@ -56,17 +65,24 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        // `self.inner` is the instance that was polled ready: move it out, leave the clone.
-        let clone = self.inner.clone();
-        let inner = mem::replace(&mut self.inner, clone);
         let (parts, body) = request.into_parts();
         let checked = self.layer.check(&parts);
-        let call = Call::new(inner, Request::from_parts(parts, body), self.layer.clone());
+        let mut request = Request::from_parts(parts, body);
         match checked {
-            // Nothing to wait for: no box, no second poll.
-            Checked::Now(decision) => ResponseFuture::decided(decision, call),
+            // Nothing to wait for: no box, no second poll, no clone.
+            Checked::Now(decision) => match self.layer.admit(decision, request.extensions_mut()) {
+                Ok(()) => ResponseFuture::calling(self.inner.call(request)),
+                Err(refusal) => {
+                    // Not called, so what it holds since it was polled ready is given back.
+                    self.take_ready();
+                    ResponseFuture::refused(refusal)
+                }
+            },
             // A round trip to the store costs more than the box.
-            Checked::Later(check) => ResponseFuture::checking(check, call),
+            Checked::Later(check) => {
+                let call = Call::new(self.take_ready(), request, self.layer.clone());
+                ResponseFuture::checking(check, call)
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ const PASSWORD: &str = "hunter2";
 const DOCUMENTS: &str = include_str!("../../../docs/redis.md");
 
 /// What the documents say: the rule of keys, and the commands.
-fn documented() -> (String, Vec<String>) {
+pub(crate) fn documented() -> (String, Vec<String>) {
     let mut lines = DOCUMENTS.lines();
     let line = lines.find(|line| line.starts_with("ACL SETUSER jr"));
     let words: Vec<_> = line.unwrap().split(' ').map(str::to_owned).collect();
@@ -30,7 +30,7 @@ fn documented() -> (String, Vec<String>) {
 }
 
 /// What else the documents name in the sentence that begins with `what`.
-fn documented_for(what: &str) -> Vec<String> {
+pub(crate) fn documented_for(what: &str) -> Vec<String> {
     let (_, sentence) = DOCUMENTS
         .split_once(&format!("{what} also needs "))
         .unwrap();

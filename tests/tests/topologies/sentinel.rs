@@ -9,7 +9,12 @@ use jwt_revoke_core::{
 };
 use jwt_revoke_tests::redis_server::{RedisSentinels, RedisServer};
 
-use crate::{asked, connect, mirrored, subject, until, until_found, until_mirrored, user::User};
+use crate::{
+    asked, connect, mirrored,
+    rights::{documented, documented_for},
+    subject, until, until_found, until_mirrored,
+    user::User,
+};
 
 /// Sentinels and replicas are the default user, clients are another. So a primary can refuse the former.
 struct Group {
@@ -21,12 +26,17 @@ impl Group {
         let group = Self {
             sentinels: RedisSentinels::start(),
         };
+        let (keys, mut rights) = documented();
+        rights.extend(documented_for("a primary behind Sentinels"));
+        let user = |name| ["ACL", "SETUSER", name, "on", ">hunter2"].to_vec();
         for server in &group.sentinels.servers {
-            for user in ["app", "admin"] {
-                let rights = [
-                    "ACL", "SETUSER", user, "on", ">hunter2", "~*", "&*", "+@all",
-                ];
-                assert_eq!(server.cli(&rights), "OK");
+            let mut admin = user("admin");
+            admin.extend(["~*", "&*", "+@all"]);
+            let mut app = user("app");
+            app.extend([&*keys, "-@all"]);
+            app.extend(rights.iter().map(String::as_str));
+            for words in [admin, app] {
+                assert_eq!(server.cli(&words), "OK");
             }
         }
         group

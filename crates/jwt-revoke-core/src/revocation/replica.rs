@@ -71,7 +71,6 @@ impl Life {
         self.needed >= self.kept
     }
 
-    #[cfg(test)]
     /// Of an entry that checks need as long as the store keeps it.
     pub(crate) fn whole(kept: Duration) -> Self {
         Self { kept, needed: kept }

@@ -4,6 +4,7 @@
 //! up to three times, queues without bound, and gives up for good on some errors of a connection.
 
 use std::{
+    fmt,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -65,7 +66,7 @@ pub(super) enum LinkState {
 }
 
 /// An answer of the server.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) enum Reply {
     Nil,
     Int(i64),
@@ -191,10 +192,8 @@ impl Link {
         let answer = client.custom::<Value, Value>(command, args).await;
         let answer = answer.map(Reply::from);
         let answer = answer.map_err(|error| failure(&error, bound));
-        if let Err(failure) = &answer
-            && (failure.is_read_only() || failure.is_alone() && self.client.uses_sentinels())
-        {
-            self.look_for_the_primary();
+        if let Err(failure) = &answer {
+            self.judge(failure);
         }
         answer
     }
@@ -229,10 +228,8 @@ impl Link {
             Err(error) => Err(failure(&error, bound)),
         });
         let answers: Vec<_> = answers.collect();
-        let demoted =
-            |answer: &Result<_, Failure>| matches!(answer, Err(failure) if failure.is_read_only());
-        if answers.iter().any(demoted) {
-            self.look_for_the_primary();
+        for failure in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+            self.judge(failure);
         }
         if answers.len() == expected {
             return Ok(answers);
@@ -241,6 +238,13 @@ impl Link {
         match answers.into_iter().next() {
             Some(Err(failure)) => Err(failure),
             _ => Err(Failure::odd("several commands were answered as one")),
+        }
+    }
+
+    /// Looks for another primary where a failure says that this one may be none any more.
+    fn judge(&self, failure: &Failure) {
+        if failure.is_read_only() || failure.is_alone() && self.client.uses_sentinels() {
+            self.look_for_the_primary();
         }
     }
 
@@ -365,6 +369,31 @@ impl Reply {
     }
 }
 
+/// For the reason of an error, and so for a log: short words, and of all else only how much it is.
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_word = |text: &[u8]| text.len() <= 20 && text.iter().all(u8::is_ascii_graphic);
+        match self {
+            Self::Nil => f.write_str("nil"),
+            Self::Int(number) => number.fmt(f),
+            Self::Text(text) if is_word(text) => f.write_str(&String::from_utf8_lossy(text)),
+            Self::Text(text) => write!(f, "{} bytes", text.len()),
+            Self::List(list) => {
+                let shown = f.debug_list().entries(list.iter().take(4)).finish();
+                let more = list.len().saturating_sub(4);
+                shown.and_then(|()| {
+                    if more > 0 {
+                        write!(f, " and {more} more")
+                    } else {
+                        Ok(())
+                    }
+                })
+            }
+            Self::Other => f.write_str("something else"),
+        }
+    }
+}
+
 impl From<Value> for Reply {
     fn from(value: Value) -> Self {
         match value {
@@ -398,6 +427,17 @@ const SHORTEST_BOUND: Duration = Duration::from_millis(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn i9_what_a_server_answers_does_not_reach_a_log_whole() {
+        let text = |text: &str| Reply::Text(text.as_bytes().to_vec());
+        assert_eq!(format!("{:?}", text("OK")), "OK");
+        let session = text("alice on the phone in the kitchen");
+        assert_eq!(format!("{session:?}"), "33 bytes");
+        let list = Reply::List(vec![session; 6]);
+        let told = "[33 bytes, 33 bytes, 33 bytes, 33 bytes] and 2 more";
+        assert_eq!(format!("{list:?}"), told);
+    }
 
     #[test]
     fn words_of_the_server_are_told_from_those_of_the_client() {

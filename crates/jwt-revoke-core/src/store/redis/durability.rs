@@ -83,7 +83,7 @@ impl Durability {
     /// What is missing by the answer to that command, in words; `None` if nothing is.
     pub(super) fn missing(self, answer: &Reply) -> Result<Option<String>, Failure> {
         let number = |reply: &Reply| {
-            let odd = || Failure::odd(format!("WAIT answered {answer:.100?}"));
+            let odd = || Failure::odd(format!("WAIT answered {answer:?}"));
             reply.number().ok_or_else(odd)
         };
         let short = match (self, answer) {
@@ -95,7 +95,7 @@ impl Durability {
                 (local < 1 || remote < u64::from(replicas)).then_some(words)
             }
             (Self::Fsynced { .. }, other) => {
-                return Err(Failure::odd(format!("WAITAOF answered {other:.100?}")));
+                return Err(Failure::odd(format!("WAITAOF answered {other:?}")));
             }
             (Self::Replicated { replicas, .. }, counted) => {
                 let counted = number(counted)?;

@@ -264,7 +264,7 @@ impl Source {
         }
         let starting = cursors.iter().any(Cursor::is_at_start);
         if starting {
-            self.read_lasting().await?;
+            self.read_lasting(store).await?;
         }
         let sent = Moment::now();
         // In this order on one connection. The same epoch afterwards: what was read was of it, and all
@@ -313,7 +313,7 @@ impl Source {
             let (shard, cursor) = (&self.shards[index], &mut cursors[index]);
             let answer = answer?;
             let state = ShardState::read(&answer)
-                .ok_or_else(|| Failure::odd(format!("a script answered {answer:.200?}")))?;
+                .ok_or_else(|| Failure::odd(format!("a script answered {answer:?}")))?;
             inner.saw(*shard, state.now);
             inner.learn(&state);
             self.short[index] = state.is_log_short();
@@ -377,7 +377,7 @@ impl Source {
                 });
                 Ok(marks.collect())
             }
-            other => Err(Failure::odd(format!("MGET answered {other:.200?}"))),
+            other => Err(Failure::odd(format!("MGET answered {other:?}"))),
         }
     }
 
@@ -402,7 +402,7 @@ impl Source {
     }
 
     /// Reads the entries that outlive the log.
-    async fn read_lasting(&self) -> Result<(), Failure> {
+    async fn read_lasting(&self, store: &Weak<Inner>) -> Result<(), End> {
         let Some((_, bounds)) = self.probed else {
             return Ok(());
         };
@@ -411,6 +411,9 @@ impl Source {
             let keep = |entry: log::Logged| {
                 if let Some((digest, cutoff, life)) = entry.known(&bounds) {
                     self.replica.keep(*shard, digest, cutoff, life);
+                    if let Some(inner) = store.upgrade().filter(|_| entry.is_wide()) {
+                        inner.wides.heard(digest, cutoff, life);
+                    }
                 }
             };
             log::read_whole(&self.link, self.slot, key, PAGE, self.patience, keep).await?;

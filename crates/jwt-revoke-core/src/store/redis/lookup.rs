@@ -155,8 +155,8 @@ impl Inner {
     /// Takes in what a check found before the follower has read it: what one handle of this process
     /// refuses, no other accepts, whatever becomes of the store.
     ///
-    /// How long the store keeps it was not asked, so it counts as the longest, as far as tokens live that
-    /// it may cover.
+    /// How long the store keeps it, and whether tokens need it as long, was not asked: it counts as one that
+    /// lasts, since too long does no harm. Unless it is of no use to any token that lives.
     fn keep_found(&self, shard: Shard, digest: Digest, cutoff: Cutoff) {
         let horizons = self.healing.required().unwrap_or_else(fallback_horizons);
         let needed = match cutoff {
@@ -167,9 +167,8 @@ impl Inner {
             Cutoff::Forever => horizons.access,
         };
         if self.is_followed() && !needed.is_zero() {
-            let kept = horizons.session.max(needed);
-            self.replica
-                .keep(shard, digest, cutoff, Life { kept, needed });
+            let life = Life::whole(horizons.session.max(needed));
+            self.replica.keep(shard, digest, cutoff, life);
         }
     }
 
@@ -275,7 +274,7 @@ impl Inner {
         };
         match reply {
             Reply::List(values) if values.len() == expected => Ok(values),
-            other => Err(Failure::odd(format!("MGET answered {other:.200?}"))),
+            other => Err(Failure::odd(format!("MGET answered {other:?}"))),
         }
     }
 
@@ -350,7 +349,7 @@ pub(super) fn read_cutoff(entry: &Reply) -> Result<Option<Cutoff>, Failure> {
         Reply::Text(text) if text == b"*" => Ok(Some(Cutoff::Forever)),
         other => match other.number() {
             Some(instant) => Ok(Some(Cutoff::At(Timestamp::from_millis(instant)))),
-            None => Err(Failure::odd(format!("an entry holds {other:.100?}"))),
+            None => Err(Failure::odd(format!("an entry holds {other:?}"))),
         },
     }
 }

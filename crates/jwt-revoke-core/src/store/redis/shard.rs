@@ -365,8 +365,7 @@ impl Inner {
     }
 
     pub(super) fn odd(&self, answer: &[Reply]) -> StoreError {
-        Failure::odd(format!("a script answered {answer:.200?}"))
-            .into_error(&self.name, Purpose::Write)
+        Failure::odd(format!("a script answered {answer:?}")).into_error(&self.name, Purpose::Write)
     }
 
     /// Takes note of an instant of the server's clock, and returns the latest that was seen.

@@ -74,7 +74,8 @@ impl Wides {
     fn due(&self, now: Instant) -> Vec<Remembered> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.pending.retain(|_, pending| {
-            let left = pending.life.needed.saturating_sub(now - pending.read);
+            // As long as any token of a session may need it, not only those that live now.
+            let left = pending.life.kept.saturating_sub(now - pending.read);
             // Less is left alone by the scripts too: the margin in every horizon is longer.
             left > SHORTEST_LIFE
         });
@@ -205,6 +206,14 @@ mod tests {
         let wides = Wides::default();
         let digest = Digest::of(&Dimension::Key, "iss", b"k");
         wides.heard(digest, Cutoff::Forever, Life::whole(HOUR));
-        assert!(wides.due(Instant::now() + HOUR - SHORTEST_LIFE).is_empty());
+        let at_its_end = Instant::now() + HOUR - SHORTEST_LIFE;
+        assert!(wides.due(at_its_end).is_empty());
+        // Sessions go on, and what is to end them.
+        let life = Life {
+            kept: 24 * HOUR,
+            needed: HOUR,
+        };
+        wides.heard(digest, Cutoff::Forever, life);
+        assert_eq!(wides.due(at_its_end + HOUR).len(), 1);
     }
 }

@@ -12,7 +12,7 @@ use crate::{
             keys::is_session,
             revoke::brief,
             scripts::{END, END_OTHERS},
-            session::{read_sessions, record::pack},
+            session::{Confirmation, Step, read_sessions, record::pack},
         },
     },
     token::SessionId,
@@ -27,13 +27,30 @@ impl Inner {
         if !is_session(ending.session) {
             return Ok(Vec::new());
         }
+        let step = self.end_step(ending)?;
+        let answer = self.take(step, &END).await?;
+        self.read_ended(shard, &answer)
+    }
+
+    /// Ends a session that was opened just now and of which nobody is told, if that can be.
+    pub(super) async fn take_back(self: &Arc<Self>, ending: &Ending<'_>) {
+        let taken_back = async {
+            let step = self.end_step(ending)?.with(Confirmation::Unneeded);
+            let answer = self.take(step, &END).await?;
+            self.read_ended(ending.index.shard, &answer)
+        };
+        if let Err(error) = taken_back.await {
+            tracing::debug!(%error, "a session that nobody holds stays open");
+        }
+    }
+
+    fn end_step(self: &Arc<Self>, ending: &Ending<'_>) -> Result<Step, StoreError> {
         let mut step = self.step(&ending.index, Some(ending.session), [&ending.entry])?;
         step.word(ending.session.as_str());
         step.word(ending.entry.hex());
         step.word(pack(ending.owner.as_str()));
         step.word(brief(ending.cause));
-        let answer = self.take(step, &END).await?;
-        self.read_ended(shard, &answer)
+        Ok(step)
     }
 
     pub(super) async fn end_others(

@@ -6,7 +6,12 @@ use crate::{
     session::Record,
     store::{
         Index, StoreError,
-        redis::{Inner, client::Reply, scripts::LIST, session::record},
+        redis::{
+            Inner,
+            client::Reply,
+            scripts::LIST,
+            session::{Confirmation, record},
+        },
     },
     token::SessionId,
 };
@@ -22,7 +27,7 @@ impl Inner {
             let mut step = self.step(index, None, [])?;
             step.word(from.as_str());
             step.number(count);
-            let answer = self.take(step.looking(), &LIST).await?;
+            let answer = self.take(step.with(Confirmation::Unneeded), &LIST).await?;
             let page = Page::read(&answer).ok_or_else(|| self.odd(&answer))?;
             for (session, record) in page.sessions {
                 if seen.insert(session.clone()) {

@@ -32,8 +32,19 @@ use crate::{
 struct Step {
     shard: Shard,
     words: Words,
-    /// Whether it may change something.
-    writes: bool,
+    confirmation: Confirmation,
+}
+
+/// Whether a caller is told of a step before it is as durable as the store is asked to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Confirmation {
+    /// Not until then: without it the step is an error.
+    Needed,
+    /// It is waited for, and done without. A refresh that is refused after it was written is asked for
+    /// again, and after the grace that looks like theft; one that a failover forgets is caught up with.
+    Hoped,
+    /// Nobody waits: nothing is changed, or nobody is told.
+    Unneeded,
 }
 
 impl Inner {
@@ -105,7 +116,7 @@ impl Inner {
         Ok(Step {
             shard,
             words,
-            writes: true,
+            confirmation: Confirmation::Needed,
         })
     }
 
@@ -117,14 +128,14 @@ impl Inner {
         let Step {
             shard,
             words,
-            writes,
+            confirmation,
         } = step;
         let deadline = self.deadline();
-        let answer = if writes {
-            self.write_durably(shard, script, &words, deadline).await
-        } else {
+        let answer = if confirmation == Confirmation::Unneeded {
             let answer = self.write(shard, script, &words, deadline).await;
             answer.map(|answer| (answer, Ok(())))
+        } else {
+            self.write_durably(shard, script, &words, deadline).await
         };
         if let Err(StoreError::ShardLost { healing: false, .. }) = &answer {
             self.notice(shard, None);
@@ -137,7 +148,13 @@ impl Inner {
             // What was revoked stays so here, confirmed or not.
             self.remember(shard, written);
         }
-        confirmed.map(|()| answer)
+        match confirmed {
+            Err(error) if confirmation == Confirmation::Hoped => {
+                tracing::debug!(%error, %shard, "a refresh is not confirmed");
+                Ok(answer)
+            }
+            confirmed => confirmed.map(|()| answer),
+        }
     }
 
     /// Remembers entries that a step wrote, as if they had been revoked by hand; `None` if they
@@ -155,10 +172,9 @@ impl Inner {
 }
 
 impl Step {
-    /// The same step where it changes nothing, so that nothing need be confirmed.
-    fn looking(self) -> Self {
+    fn with(self, confirmation: Confirmation) -> Self {
         Self {
-            writes: false,
+            confirmation,
             ..self
         }
     }

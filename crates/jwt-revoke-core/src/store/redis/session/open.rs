@@ -8,7 +8,7 @@ use crate::{
     revocation::Shard,
     session::WhenFull,
     store::{
-        Opened, Opening, StoreError,
+        Ending, Opened, Opening, StoreError,
         redis::{
             Inner,
             client::Reply,
@@ -57,7 +57,19 @@ impl Inner {
         }
         step.number(exact(record.idle_deadline));
         step.word(record::write(record));
-        let answer = self.take(step, &OPEN).await?;
+        let answer = self.take(step, &OPEN).await;
+        if let Err(StoreError::Unconfirmed { .. }) = &answer {
+            // Or logins that are tried again would push out sessions that somebody holds.
+            self.take_back(&Ending {
+                index: opening.index,
+                session: opening.session,
+                entry: record.entry,
+                owner: &record.subject,
+                cause: "not confirmed",
+            })
+            .await;
+        }
+        let answer = answer?;
         self.read_opened(shard, &answer)
             .ok_or_else(|| self.odd(&answer))
     }

@@ -15,6 +15,7 @@ use crate::{
             revoke::{brief, round_up_millis},
             scripts::ROTATE,
             session::{
+                Confirmation,
                 packed::{MOST, Packing},
                 record::{self, attempt_bytes, identifier},
             },
@@ -81,7 +82,10 @@ impl Inner {
             ReuseScope::Refuse => "refuse",
         });
         step.word(brief(rotating.subject.as_str()));
-        let step = if verb == "look" { step.looking() } else { step };
+        let step = step.with(match verb {
+            "look" => Confirmation::Unneeded,
+            _ => Confirmation::Hoped,
+        });
         let answer = self.take(step, &ROTATE).await?;
         self.read_outcome(shard, &answer)
             .ok_or_else(|| self.odd(&answer))

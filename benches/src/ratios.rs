@@ -3,16 +3,14 @@
 //!
 //! ```sh
 //! cargo run --release -p jwt-revoke-benches --bin ratios              # no server needed
-//! cargo run --release -p jwt-revoke-benches --bin ratios -- redis://127.0.0.1:6379
 //! ```
 
-use std::{hint::black_box, time::Instant};
+use std::hint::black_box;
 
 use jwt_revoke_benches::{Case, block_on, cold_guard, compare, store_with};
-use jwt_revoke_core::{Guard, guard::Target, store::AnyStore, verify::Algorithm};
+use jwt_revoke_core::{Guard, guard::Target, verify::Algorithm};
 
 fn main() {
-    let argument = std::env::args().nth(1);
     println!("verify: ours / jsonwebtoken::decode with the same checks (at most 1.15 wanted)");
     for algorithm in Algorithm::ALL {
         let case = Case::new(algorithm);
@@ -25,10 +23,6 @@ fn main() {
     println!("embedded check: check - verify (under 1 us wanted)");
     for (entries, label) in [(0, "empty"), (1_000_000, "1 M entries")] {
         embedded(entries, label);
-    }
-    if let Some(address) = argument {
-        println!("redis check: commands a check (1 wanted)");
-        redis(&address);
     }
 }
 
@@ -50,25 +44,4 @@ fn block_now(guard: &Guard, token: &str) -> bool {
         jwt_revoke_core::guard::Checked::Now(decision) => decision.is_ok(),
         jwt_revoke_core::guard::Checked::Later(_) => unreachable!("the embedded store answers now"),
     }
-}
-
-fn redis(address: &str) {
-    const CHECKS: u64 = 10_000;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime can be made");
-    runtime.block_on(async {
-        let store = AnyStore::connect(address)
-            .await
-            .expect("the server is there");
-        let (guard, _, token) = jwt_revoke_benches::guard_over_async(Algorithm::HS256, store).await;
-        let start = Instant::now();
-        for _ in 0..CHECKS {
-            guard.check(&token).await.expect("not revoked");
-        }
-        let each = start.elapsed() / u32::try_from(CHECKS).expect("a small number");
-        println!("  {CHECKS} checks, one after the other: {each:?} each");
-    });
 }

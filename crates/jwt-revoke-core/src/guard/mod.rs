@@ -163,9 +163,10 @@ impl Guard {
         };
         // From here on a token that was verified just now and one that was verified before are one.
         if let Some(found) = self.found_now(&token) {
-            let path = match self.consistency {
-                Consistency::Mirror { .. } => Path::Replica,
-                Consistency::Strict | Consistency::Fenced => Path::Memory,
+            let path = if self.is_mirrored() {
+                Path::Replica
+            } else {
+                Path::Memory
             };
             return Checked::Now(self.decide(token, found, path, &span));
         }
@@ -304,6 +305,12 @@ impl Guard {
         answer
     }
 
+    /// Whether what is answered at once comes from a copy that may be behind.
+    fn is_mirrored(&self) -> bool {
+        let mirrors = |consistency| matches!(consistency, Consistency::Mirror { .. });
+        mirrors(self.consistency) && mirrors(self.shared.store.consistency())
+    }
+
     fn question<'a>(&self, token: &'a Token) -> Lookup<'a> {
         token.verified.lookup().with_consistency(self.consistency)
     }
@@ -313,10 +320,9 @@ impl Guard {
         if !self.shared.required.load(Ordering::Acquire) {
             return None;
         }
-        // What a copy knows tells nothing of the store.
-        let mirrored = matches!(self.consistency, Consistency::Mirror { .. });
         match self.shared.store.lookup_now(&self.question(token))? {
-            Ok(found) if mirrored => Some(Ok(found)),
+            // What a copy knows tells nothing of the store.
+            Ok(found) if self.is_mirrored() => Some(Ok(found)),
             found => Some(self.heard(found)),
         }
     }

@@ -53,7 +53,7 @@ impl Sessions {
         let Ok(token) = RefreshedToken::read(inner, verified) else {
             return Ok(None);
         };
-        let (attempt, proposal) = inner.attempt(inner.guard.verifier().clock().now());
+        let (attempt, proposal) = inner.attempt(inner.guard.verifier().clock().now())?;
         let outcome = inner
             .look(&token.rotating(inner, attempt, &proposal))
             .await?;

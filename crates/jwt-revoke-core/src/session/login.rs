@@ -66,7 +66,7 @@ impl Sessions {
         let mut opened_at = attempt.since;
         for _ in 0..OPENINGS {
             let session = SessionId::opened_at(opened_at);
-            let record = inner.record(&subject, &session, opened_at, grant, id);
+            let record = inner.record(&subject, &session, opened_at, grant, id)?;
             let opening = Opening {
                 index: inner.index(&subject),
                 session: &session,
@@ -166,13 +166,13 @@ impl Inner {
     }
 
     /// A new attempt, and what the next pair would be. All of it from one draw of random bytes: each is
-    /// a question to the system.
-    pub(super) fn attempt(&self, now: Timestamp) -> (AttemptId, Proposal) {
+    /// a question to the system, which fails as a store does when it has none.
+    pub(super) fn attempt(&self, now: Timestamp) -> Result<(AttemptId, Proposal), StoreError> {
         let mut random = [0; 44];
-        if rand::fill(&mut random).is_err() {
-            // As `uuid` does where it has none.
-            panic!("the system has no random numbers");
-        }
+        rand::fill(&mut random).map_err(|_| StoreError::Failed {
+            store: "the system".to_owned(),
+            reason: "it has no random numbers".to_owned(),
+        })?;
         let (attempt, rest) = take(&random);
         let (refresh, rest) = take(rest);
         let (access, rest) = take(rest);
@@ -186,7 +186,8 @@ impl Inner {
             access: Jti::made_of(now, access),
             access_lifetime: lifetime - Duration::from_secs(early),
         };
-        (AttemptId::from_bits(u128::from_be_bytes(attempt)), proposal)
+        let attempt = AttemptId::from_bits(u128::from_be_bytes(attempt));
+        Ok((attempt, proposal))
     }
 
     fn record(
@@ -196,14 +197,14 @@ impl Inner {
         opened_at: Timestamp,
         grant: &Grant,
         attempt: AttemptId,
-    ) -> Record {
+    ) -> Result<Record, StoreError> {
         let absolute_deadline = opened_at.saturating_add(self.policy.absolute_lifetime);
         let idle_deadline = opened_at
             .saturating_add(self.policy.idle_lifetime)
             .min(absolute_deadline);
-        let (_, proposal) = self.attempt(opened_at);
+        let (_, proposal) = self.attempt(opened_at)?;
         let current = Identity::dated(1, &proposal, opened_at, idle_deadline, absolute_deadline);
-        Record {
+        Ok(Record {
             subject: subject.clone(),
             entry: self.entry(session),
             client: grant.client_or_default(),
@@ -218,7 +219,7 @@ impl Inner {
             attempt: Some(attempt),
             recovered: false,
             privileges_changed_at: Timestamp::EPOCH,
-        }
+        })
     }
 
     fn tell_opened(

@@ -103,7 +103,7 @@ impl Sessions {
             .map_err(RefreshError::Invalid)?;
         let mut token = RefreshedToken::read(inner, &verified)?;
         token.presented.presenter = presenter(&token.presented.client);
-        let (attempt, proposal) = inner.attempt(inner.guard.verifier().clock().now());
+        let (attempt, proposal) = inner.attempt(inner.guard.verifier().clock().now())?;
         let rotating = token.rotating(inner, attempt, &proposal);
         let mut scope = verified.registered().scope.clone();
         let mut own = token.own.clone();

@@ -22,7 +22,7 @@ pub enum Durability {
     #[default]
     Configured,
     /// So many replicas have it (`WAIT`), so a failover to one of them keeps it. A failover to another
-    /// replica may not: ask for as many as may miss it.
+    /// replica may not: ask for as many as there are, or so many that the one that is promoted is among them.
     Replicated {
         /// At least 1.
         replicas: u32,

@@ -1,13 +1,11 @@
 //! Redis and Valkey: standalone, behind Sentinels, or a Cluster. Feature `redis`; TLS behind
 //! `redis-rustls`.
 //!
-//! Sixteen shards, each in one slot. A shard's keys are `{prefix}:{tag}:meta` (layout and horizons),
-//! `:epoch`, `:healing`, `:deny:<digest>` (entries), `:log` (what changed, for replicas), `:audit`
-//! (for people), `:session:<sid>` (records) and `:user:<digest>` (a user's sessions). A check is one `MGET`; every write is one Lua script a shard.
+//! Sixteen shards, each in one slot; `docs/redis.md` lists their keys. A check is one command, every
+//! write is one Lua script a shard.
 //!
-//! What it needs: Redis 6.2 or any Valkey; `maxmemory-policy noeviction`; a user that may run
-//! `MGET`, `GET`, `EVAL`, `EVALSHA`, `INFO` and, in scripts, the commands on strings, sorted sets
-//! and streams, for `~{prefix}:*`.
+//! What it needs: Redis 6.2 or any Valkey (fenced checks: Redis 7), `maxmemory-policy noeviction`, and
+//! a user with the rights that `docs/redis.md` names.
 
 mod address;
 mod breaker;
@@ -95,8 +93,9 @@ use crate::{
 /// # What it survives
 ///
 /// A check waits for its bound at most, and not every check does while the server hangs. A server
-/// that was wiped answers "unknown" ([`StoreError::ShardLost`]) for the healing time, in which every
-/// process puts back the entries it wrote itself; a new one does the same, because it looks the same.
+/// that was wiped answers "unknown" ([`StoreError::ShardLost`]) for the healing time, in which each
+/// process puts back what it wrote, and one at a time what it read; a new one does the same, because
+/// it looks the same.
 ///
 /// It lives on the tokio runtime on which it was connected, and ends with it.
 #[derive(Clone)]

@@ -58,7 +58,7 @@ impl<'a> Offered<'a> {
         for value in values.into_iter().flat_map(|value| cookies(name, value)) {
             match std::str::from_utf8(value) {
                 Ok("") => {}
-                Ok(token) if token.bytes().all(is_b64token) => self.token(token),
+                Ok(token) if is_b64token(token.as_bytes()) => self.token(token),
                 _ => self.fault("the cookie holds no token"),
             }
         }

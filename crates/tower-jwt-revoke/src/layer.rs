@@ -2,11 +2,15 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use http::{Extensions, HeaderValue, request::Parts};
+use http::{
+    Extensions, HeaderValue,
+    header::{AUTHORIZATION, COOKIE},
+    request::Parts,
+};
 use jwt_revoke_core::{
     Access, Denied, Guard,
     guard::Checked,
-    wire::{Gate, Refusal},
+    wire::{Admitted, Field, Gate, Refusal},
 };
 use tower_layer::Layer;
 
@@ -83,21 +87,21 @@ impl RevocationLayer {
 
     /// What renders refusals.
     #[cfg(feature = "routes")]
-    pub(crate) fn render(&self) -> Arc<dyn jwt_revoke_core::wire::Render> {
-        Arc::clone(self.gate.render())
+    pub(crate) fn render(&self) -> jwt_revoke_core::wire::Renderer {
+        self.gate.render().clone()
     }
 
     /// The token that a request offers, unchecked.
     #[cfg(feature = "routes")]
     pub(crate) fn offered<'a>(&self, request: &'a Parts) -> Result<Cow<'a, str>, Denied> {
-        self.gate.offered(request, |name| values(request, name))
+        self.gate.offered(request, |field| values(request, field))
     }
 
     /// Decides about the token of a request.
     pub(crate) fn check(&self, request: &Parts) -> Checked {
         let known = request.extensions.get::<Access>();
         self.gate
-            .check(request, known, |name| values(request, name))
+            .check(request, known, |field| values(request, field))
     }
 
     /// Notes the decision in the request, or says how it is refused.
@@ -106,12 +110,15 @@ impl RevocationLayer {
         decision: Result<Access, Denied>,
         extensions: &mut Extensions,
     ) -> Result<(), Refusal> {
-        let (access, passed) = self.gate.admit(decision)?;
-        match access {
-            Some(access) => extensions.insert(access),
-            None => extensions.remove::<Access>(),
-        };
-        extensions.insert(passed);
+        match self.gate.admit(decision)? {
+            Admitted::Known(access) => {
+                extensions.insert(access);
+            }
+            Admitted::Anonymous(passed) => {
+                extensions.remove::<Access>();
+                extensions.insert(passed);
+            }
+        }
         Ok(())
     }
 
@@ -130,7 +137,11 @@ impl<S> Layer<S> for RevocationLayer {
 }
 
 /// The values of all fields of a header.
-fn values<'a>(request: &'a Parts, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+fn values(request: &Parts, field: Field) -> impl Iterator<Item = &[u8]> {
+    let name = match field {
+        Field::Authorization => AUTHORIZATION,
+        Field::Cookie => COOKIE,
+    };
     let values = request.headers.get_all(name).into_iter();
     values.map(HeaderValue::as_bytes)
 }

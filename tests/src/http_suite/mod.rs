@@ -28,6 +28,8 @@
 //! | `GET /other` | the guard outside, the other guard inside | `AuthUser`; `other` if the other guard accepts the access |
 //! | `GET /other/optional` | the guard outside, the other guard inside, optional, from the cookie | `Option<AuthUser>` |
 //! | `GET /rendered`, `/rendered/claims`, `/rendered/scope` | a layer that renders with [`teapot`] | `AuthUser`, `AuthUser<Tenant>`, the scope layer `admin` and `AuthUser` |
+//! | `GET /rendered/inside` | a layer, inside it one that renders with [`teapot`], inside it the scope layer `admin` | `AuthUser` |
+//! | `GET /rendered/outside` | an optional layer, from the cookie, that renders with [`teapot`], inside it a layer as it is by default, inside it the scope layer `admin` | `AuthUser` |
 //! | `GET /stream` | a layer | `first`, and once [`Fixture::go_on`] is notified, `second` |
 //! | `POST /echo` | a layer | the request's body, as it comes |
 //! | `GET /ws` | a layer | a WebSocket that echoes texts |
@@ -90,6 +92,7 @@ macro_rules! http_suite {
             a_missing_scope_is_403_and_names_the_scope
             claims_that_do_not_fit_are_401_and_logged_by_place_only
             a_renderer_renders_the_refusals_of_layers_extractors_and_scopes
+            of_layers_in_layers_the_inner_one_words_the_refusals
             denials_are_logged_with_their_causes
             head_is_checked_like_get
             t9_two_authorization_headers_are_400

@@ -210,6 +210,15 @@ pub async fn a_renderer_renders_the_refusals_of_layers_extractors_and_scopes(ser
     Server::assert_ok(&server.get("/rendered", alice.token()).await, "alice");
 }
 
+pub async fn of_layers_in_layers_the_inner_one_words_the_refusals(server: &Server) {
+    let alice = server.fixture.login("alice").await;
+    let inside = server.get("/rendered/inside", alice.token()).await;
+    assert_eq!(inside.status, 418, "{inside:?}");
+    assert_eq!(inside.header("x-code"), Some("insufficient_scope"));
+    assert_lacks_scope(&server.get("/rendered/outside", alice.token()).await);
+    assert_no_token(&server.get_bare("/rendered/outside").await);
+}
+
 pub async fn denials_are_logged_with_their_causes(server: &Server) {
     let alice = server.fixture.login("alice").await;
     server

@@ -40,6 +40,7 @@ fn app(fixture: &Fixture, config: &mut ServiceConfig) {
         .service(web::resource("/required").to(user))
         .service(web::resource("/scope-layer").to(maybe_user).wrap(scope()))
         .wrap(layer().optional());
+    let outside = layer().optional().from_cookie(COOKIE).with_render(teapot);
     let rendered = web::scope("/rendered")
         .service(web::resource("").to(user))
         .service(web::resource("/claims").to(tenant))
@@ -64,6 +65,20 @@ fn app(fixture: &Fixture, config: &mut ServiceConfig) {
                 .wrap(layer().optional().require_scope(admin())),
         )
         .service(optional)
+        .service(
+            web::resource("/rendered/inside")
+                .to(user)
+                .wrap(scope())
+                .wrap(layer().with_render(teapot))
+                .wrap(layer()),
+        )
+        .service(
+            web::resource("/rendered/outside")
+                .to(user)
+                .wrap(scope())
+                .wrap(layer())
+                .wrap(outside),
+        )
         .service(rendered)
         .service(
             web::resource("/cookie")

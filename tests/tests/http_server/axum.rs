@@ -52,6 +52,7 @@ fn app(fixture: Fixture) -> Router {
         .route("/scope-layer", get(maybe_user).layer(scope()))
         .layer(layer().optional());
     let places = layer().from_header().from_cookie(COOKIE).from_fn(ticket);
+    let outside = layer().optional().from_cookie(COOKIE).with_render(teapot);
     let rendered = Router::new()
         .route("/", get(user))
         .route("/claims", get(tenant))
@@ -81,6 +82,14 @@ fn app(fixture: Fixture) -> Router {
             get(maybe_user).layer((layer(), other().optional().from_cookie(COOKIE))),
         )
         .nest("/rendered", rendered)
+        .route(
+            "/rendered/inside",
+            get(user).layer((layer(), layer().with_render(teapot), scope())),
+        )
+        .route(
+            "/rendered/outside",
+            get(user).layer((outside, layer(), scope())),
+        )
         .route("/public", get(public))
         .nest("/auth", logout_route(fixture.guard.clone()))
         .with_state(fixture)

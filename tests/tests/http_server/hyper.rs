@@ -125,6 +125,17 @@ fn routes(fixture: &Fixture) -> HashMap<&'static str, Handler> {
             ),
         ),
         ("/rendered", within(rendered(), handler(user))),
+        (
+            "/rendered/inside",
+            within(layer(), within(rendered(), within(scope(), handler(user)))),
+        ),
+        (
+            "/rendered/outside",
+            within(
+                rendered().optional().from_cookie(COOKIE),
+                within(layer(), within(scope(), handler(user))),
+            ),
+        ),
         ("/rendered/claims", within(rendered(), handler(tenant))),
         (
             "/rendered/scope",

@@ -10,11 +10,12 @@ use actix_web::{
     Error, HttpMessage as _, HttpRequest,
     body::EitherBody,
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
+    http::header::{AUTHORIZATION, COOKIE},
 };
 use jwt_revoke_core::{
     Access, Denied, Guard,
     guard::Checked,
-    wire::{Gate, Refusal},
+    wire::{Admitted, Field, Gate, Refusal},
 };
 
 use super::RevocationService;
@@ -101,21 +102,21 @@ impl RevocationLayer {
 
     /// What renders refusals.
     #[cfg(feature = "routes")]
-    pub(crate) fn render(&self) -> Arc<dyn jwt_revoke_core::wire::Render> {
-        Arc::clone(self.gate.render())
+    pub(crate) fn render(&self) -> jwt_revoke_core::wire::Renderer {
+        self.gate.render().clone()
     }
 
     /// The token that a request offers, unchecked.
     #[cfg(feature = "routes")]
     pub(crate) fn offered<'a>(&self, request: &'a HttpRequest) -> Result<Cow<'a, str>, Denied> {
-        self.gate.offered(request, |name| values(request, name))
+        self.gate.offered(request, |field| values(request, field))
     }
 
     pub(super) fn check(&self, request: &HttpRequest) -> Checked {
         // Not borrowed any more when the application's function looks at the request.
         let known = request.extensions().get::<Access>().cloned();
         self.gate
-            .check(request, known.as_ref(), |name| values(request, name))
+            .check(request, known.as_ref(), |field| values(request, field))
     }
 
     /// Notes the decision in the request, or says how it is refused.
@@ -124,13 +125,16 @@ impl RevocationLayer {
         decision: Result<Access, Denied>,
         request: &ServiceRequest,
     ) -> Result<(), Refusal> {
-        let (access, passed) = self.gate.admit(decision)?;
+        let admitted = self.gate.admit(decision)?;
         let mut extensions = request.extensions_mut();
-        extensions.insert(passed);
-        if let Some(access) = access {
-            extensions.insert(access);
-        } else {
-            extensions.remove::<Access>();
+        match admitted {
+            Admitted::Known(access) => {
+                extensions.insert(access);
+            }
+            Admitted::Anonymous(passed) => {
+                extensions.remove::<Access>();
+                extensions.insert(passed);
+            }
         }
         Ok(())
     }
@@ -158,7 +162,11 @@ where
 }
 
 /// The values of all fields of a header.
-fn values<'a>(request: &'a HttpRequest, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+fn values(request: &HttpRequest, field: Field) -> impl Iterator<Item = &[u8]> {
+    let name = match field {
+        Field::Authorization => AUTHORIZATION,
+        Field::Cookie => COOKIE,
+    };
     let values = request.headers().get_all(name);
     values.map(|value| value.as_bytes())
 }

@@ -16,6 +16,7 @@ use crate::{
     store::StoreError,
     token::{ClientId, Jti, Registered, Scope, SessionId, Subject},
     verify::Verified,
+    wire::Renderer,
 };
 
 /// A token that was checked: genuine, and not revoked when it was looked at.
@@ -28,9 +29,12 @@ pub struct Access {
     standing: Standing,
     consistency: Consistency,
     outage: Outage,
+    /// Of the layer that let the request through.
+    render: Option<Renderer>,
 }
 
 /// What one token is to one guard, whenever it comes: no proof of anything but its signature.
+#[repr(C)]
 pub(super) struct Token {
     pub(super) verified: Verified,
     guard: Weak<Shared>,
@@ -81,7 +85,20 @@ impl Access {
             standing,
             consistency: guard.consistency,
             outage: guard.outage,
+            render: None,
         }
+    }
+
+    /// The same, marked by a layer that lets its request through.
+    pub(crate) fn passed(mut self, render: &Renderer) -> Self {
+        self.render = Some(render.clone());
+        self
+    }
+
+    /// What renders the refusals of the layer that let the request through; `None` where a guard was asked
+    /// without one.
+    pub(crate) fn render(&self) -> Option<&Renderer> {
+        self.render.as_ref()
     }
 
     pub(super) fn token(&self) -> &Token {

@@ -92,6 +92,7 @@ impl GuardBuilder {
         let shared = Shared {
             verifier,
             store,
+            mirrored: consistency.is_mirror(),
             horizons,
             required: AtomicBool::new(false),
             cache: TokenCache::new(token_cache),

@@ -2,10 +2,7 @@
 
 use std::{
     hash::{BuildHasher as _, Hash, Hasher},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 use foldhash::quality::RandomState;
@@ -14,7 +11,7 @@ use quick_cache::{
     sync::{Cache, DefaultLifecycle},
 };
 
-use super::{access::Token, share::Shares};
+use super::{access::Token, counter::Counter, share::Shares};
 use crate::defaults;
 
 /// The tokens of one guard that its verifier has accepted, by their whole text.
@@ -32,8 +29,8 @@ pub(super) struct TokenCache {
     /// Secret, so that nobody can choose texts that collide.
     hasher: RandomState,
     shares: Shares,
-    hits: AtomicU64,
-    misses: AtomicU64,
+    hits: Counter,
+    misses: Counter,
 }
 
 type Tokens = Cache<Text, Entry, Weight, RandomState, DefaultLifecycle<Text, Entry>>;
@@ -54,8 +51,8 @@ impl TokenCache {
             tokens: options.ok().filter(|_| bytes > 0).map(tokens),
             hasher: RandomState::default(),
             shares: Shares::new(bytes / USUAL_ENTRY),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
+            hits: Counter::new(),
+            misses: Counter::new(),
         }
     }
 
@@ -78,13 +75,13 @@ impl TokenCache {
         let found = tokens.get(&question);
         if let Some(entry) = found {
             if holds(&entry.token) {
-                self.hits.fetch_add(1, Ordering::Relaxed);
+                self.hits.increment();
                 return Some(entry.token);
             }
             // Only this one: a better one may stand there by now.
             tokens.remove_if(&question, |now| Arc::ptr_eq(&now.token, &entry.token));
         }
-        self.misses.fetch_add(1, Ordering::Relaxed);
+        self.misses.increment();
         None
     }
 
@@ -117,8 +114,8 @@ impl TokenCache {
 
     pub(super) fn stats(&self) -> CacheStats {
         CacheStats {
-            hits: self.hits.load(Ordering::Relaxed),
-            misses: self.misses.load(Ordering::Relaxed),
+            hits: self.hits.sum(),
+            misses: self.misses.sum(),
             entries: self.tokens.as_ref().map_or(0, Cache::len),
             bytes: self.tokens.as_ref().map_or(0, Cache::weight),
         }

@@ -4,6 +4,7 @@ mod access;
 mod builder;
 mod cache;
 mod checked;
+mod counter;
 mod denied;
 mod ended;
 mod outage;
@@ -80,6 +81,8 @@ pub struct Guard {
 struct Shared {
     verifier: Verifier,
     store: AnyStore,
+    /// Whether the store answers from a copy where it may.
+    mirrored: bool,
     horizons: Horizons,
     /// Whether the store has promised to keep entries for `horizons`.
     required: AtomicBool,
@@ -307,8 +310,7 @@ impl Guard {
 
     /// Whether what is answered at once comes from a copy that may be behind.
     fn is_mirrored(&self) -> bool {
-        let mirrors = |consistency| matches!(consistency, Consistency::Mirror { .. });
-        mirrors(self.consistency) && mirrors(self.shared.store.consistency())
+        self.shared.mirrored && self.consistency.is_mirror()
     }
 
     fn question<'a>(&self, token: &'a Token) -> Lookup<'a> {
@@ -334,8 +336,7 @@ impl Guard {
 
     async fn lookup(&self, token: &Token) -> Result<Cutoffs, StoreError> {
         let mut query = self.question(token);
-        let mirrored = matches!(self.consistency, Consistency::Mirror { .. });
-        if mirrored && !self.shared.required.load(Ordering::Acquire) {
+        if self.consistency.is_mirror() && !self.shared.required.load(Ordering::Acquire) {
             // What is known here says nothing of whether the store can be written.
             query = query.with_consistency(Consistency::Strict);
         }

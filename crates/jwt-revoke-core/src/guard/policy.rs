@@ -38,6 +38,11 @@ impl Consistency {
         }
     }
 
+    /// Whether a copy of the store may answer.
+    pub(crate) fn is_mirror(self) -> bool {
+        matches!(self, Self::Mirror { .. })
+    }
+
     /// Whether what holds by `self` holds by `other`.
     pub(crate) fn implies(self, other: Self) -> bool {
         match (self, other) {

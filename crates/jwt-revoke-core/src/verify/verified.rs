@@ -16,19 +16,21 @@ use crate::{
 /// a guard answers.
 ///
 /// Only a [`Verifier`](crate::verify::Verifier) makes one. Its digests are computed once, here.
+// In this order: what a check of a token that was verified before looks at stands together in memory.
+#[repr(C)]
 pub struct Verified {
-    pub(super) registered: Registered,
-    pub(super) kind: TokenKind,
-    pub(super) algorithm: Algorithm,
-    pub(super) key: KeyId,
-    pub(super) payload: Vec<u8>,
-    pub(super) born_at: Timestamp,
-    pub(super) shard: Shard,
-    /// The dimensions the token has a value in, and beside each its digest.
-    pub(super) dimensions: SmallVec<[Dimension; 8]>,
-    pub(super) digests: SmallVec<[Digest; 8]>,
     /// Which of the verifier's key sets, counted from the first, had the key.
     pub(super) generation: u64,
+    pub(super) born_at: Timestamp,
+    pub(super) shard: Shard,
+    pub(super) kind: TokenKind,
+    pub(super) algorithm: Algorithm,
+    pub(super) digests: SmallVec<[Digest; 8]>,
+    pub(super) registered: Registered,
+    /// Beside each digest the dimension it is of.
+    pub(super) dimensions: SmallVec<[Dimension; 8]>,
+    pub(super) key: KeyId,
+    pub(super) payload: Vec<u8>,
 }
 
 impl Verified {

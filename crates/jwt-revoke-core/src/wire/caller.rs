@@ -1,24 +1,24 @@
 //! Who is asking, by what layers have left in a request.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use serde::de::DeserializeOwned;
 
 use crate::{
     Access, Denied,
     token::Scope,
-    wire::{Json, MissingAccess, Rejection, Render, User},
+    wire::{MissingAccess, Rejection, Renderer, User},
 };
 
-/// The mark of a layer that let a request through, with or without a token. It stands in the
-/// request's extensions, which never come from a client.
+/// The mark of a layer that let a request without a token through. It stands in the request's
+/// extensions, which never come from a client.
 #[derive(Clone)]
 pub struct Passed {
-    render: Arc<dyn Render>,
+    render: Renderer,
 }
 
 impl Passed {
-    pub(super) fn new(render: Arc<dyn Render>) -> Self {
+    pub(super) fn new(render: Renderer) -> Self {
         Self { render }
     }
 }
@@ -34,9 +34,9 @@ pub struct Caller(Kind);
 
 enum Kind {
     /// A token was checked.
-    Known(Access, Arc<dyn Render>),
+    Known(Access, Renderer),
     /// There is no token, and the layer is optional.
-    Anonymous(Arc<dyn Render>),
+    Anonymous(Renderer),
     /// No layer was passed: our mistake, not the client's.
     NoLayer,
 }
@@ -44,11 +44,12 @@ enum Kind {
 impl Caller {
     /// By what is in the extensions of the request.
     pub fn of(access: Option<&Access>, passed: Option<&Passed>) -> Self {
-        let render = passed.map(|passed| Arc::clone(&passed.render));
-        Self(match (access.cloned(), render) {
+        let passed = passed.map(|passed| &passed.render);
+        let render = access.and_then(Access::render).or(passed);
+        Self(match (access.cloned(), render.cloned()) {
             (Some(access), Some(render)) => Kind::Known(access, render),
             // Somebody asked a guard without our layer and put the proof here.
-            (Some(access), None) => Kind::Known(access, Arc::new(Json::new())),
+            (Some(access), None) => Kind::Known(access, Renderer::default()),
             (None, Some(render)) => Kind::Anonymous(render),
             (None, None) => Kind::NoLayer,
         })
@@ -95,13 +96,13 @@ impl Caller {
     pub fn require_scope(self, scope: &Scope) -> Result<(), Rejection> {
         let (access, render) = self.known()?;
         let decision = access.require_scope(scope);
-        decision.map_err(|denied| Rejection::denied(denied, &*render))
+        decision.map_err(|denied| Rejection::denied(denied, &render))
     }
 
-    fn known(self) -> Result<(Access, Arc<dyn Render>), Rejection> {
+    fn known(self) -> Result<(Access, Renderer), Rejection> {
         match self.0 {
             Kind::Known(access, render) => Ok((access, render)),
-            Kind::Anonymous(render) => Err(Rejection::denied(Denied::Missing, &*render)),
+            Kind::Anonymous(render) => Err(Rejection::denied(Denied::Missing, &render)),
             Kind::NoLayer => Err(MissingAccess::new().into()),
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     Access, Denied, Guard,
     guard::Checked,
     token::Scope,
-    wire::{Json, Offered, Passed, Refusal, Render},
+    wire::{Offered, Passed, Refusal, Render, Renderer},
 };
 
 /// What a layer in front of routes decides, whatever the framework. `R` is the framework's request,
@@ -18,9 +18,28 @@ pub struct Gate<R: ?Sized> {
     guard: Guard,
     /// Empty means the header.
     sources: Vec<Source<R>>,
-    render: Arc<dyn Render>,
+    render: Renderer,
     absence: Absence,
     scopes: Vec<Scope>,
+}
+
+/// A header in which a token may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Field {
+    /// `Authorization` (RFC 9110 §11.6.2).
+    Authorization,
+    /// `Cookie` (RFC 6265 §4.2).
+    Cookie,
+}
+
+/// What a request that is let through brings along in its extensions.
+#[derive(Clone, Debug)]
+pub enum Admitted {
+    /// The access of its token, which knows of the layer.
+    Known(Access),
+    /// The mark of the layer alone: there is no token. The adapter removes an [`Access`] that is there, which is
+    /// of another guard.
+    Anonymous(Passed),
 }
 
 /// A place in a request where a token may stand.
@@ -43,12 +62,12 @@ enum Absence {
 }
 
 impl<R: ?Sized> Gate<R> {
-    /// Asks `guard` about the token in `Authorization: Bearer ..`, and refuses as [`Json`] does.
+    /// Asks `guard` about the token in `Authorization: Bearer ..`, and refuses as [`Json`](crate::wire::Json) does.
     pub fn new(guard: Guard) -> Self {
         Self {
             guard,
             sources: Vec::new(),
-            render: Arc::new(Json::new()),
+            render: Renderer::default(),
             absence: Absence::Refused,
             scopes: Vec::new(),
         }
@@ -61,7 +80,7 @@ impl<R: ?Sized> Gate<R> {
 
     /// Renders refusals differently.
     pub fn with_render(&mut self, render: impl Render) {
-        self.render = Arc::new(render);
+        self.render = Renderer::new(render);
     }
 
     /// Also looks at `Authorization`.
@@ -93,7 +112,7 @@ impl<R: ?Sized> Gate<R> {
     }
 
     /// What renders refusals.
-    pub fn render(&self) -> &Arc<dyn Render> {
+    pub fn render(&self) -> &Renderer {
         &self.render
     }
 
@@ -105,7 +124,7 @@ impl<R: ?Sized> Gate<R> {
         &self,
         request: &'a R,
         known: Option<&Access>,
-        values: impl Fn(&'static str) -> V,
+        values: impl Fn(Field) -> V,
     ) -> Checked
     where
         V: IntoIterator<Item = &'a [u8]>,
@@ -129,7 +148,7 @@ impl<R: ?Sized> Gate<R> {
     pub fn offered<'a, V>(
         &self,
         request: &'a R,
-        values: impl Fn(&'static str) -> V,
+        values: impl Fn(Field) -> V,
     ) -> Result<Cow<'a, str>, Denied>
     where
         V: IntoIterator<Item = &'a [u8]>,
@@ -141,8 +160,8 @@ impl<R: ?Sized> Gate<R> {
         let mut offered = Offered::new();
         for source in sources {
             match source {
-                Source::Header => offered.authorization(values("authorization")),
-                Source::Cookie(name) => offered.cookies(name, values("cookie")),
+                Source::Header => offered.authorization(values(Field::Authorization)),
+                Source::Cookie(name) => offered.cookies(name, values(Field::Cookie)),
                 Source::Function(find) => {
                     if let Some(token) = find(request) {
                         offered.token(token);
@@ -153,21 +172,16 @@ impl<R: ?Sized> Gate<R> {
         offered.decide()
     }
 
-    /// What a request that is let through brings along: the access, and the mark of this layer.
-    ///
-    /// The adapter puts both into the request. Without an access it removes the one that is there,
-    /// which is of another guard.
+    /// What the adapter puts into the extensions of a request that is let through.
     ///
     /// # Errors
     ///
     /// How it is refused.
-    pub fn admit(
-        &self,
-        decision: Result<Access, Denied>,
-    ) -> Result<(Option<Access>, Passed), Refusal> {
+    pub fn admit(&self, decision: Result<Access, Denied>) -> Result<Admitted, Refusal> {
         match self.judge(decision) {
-            Ok(access) => Ok((access, Passed::new(Arc::clone(&self.render)))),
-            Err(denied) => Err(Refusal::of(&denied, &*self.render)),
+            Ok(Some(access)) => Ok(Admitted::Known(access.passed(&self.render))),
+            Ok(None) => Ok(Admitted::Anonymous(Passed::new(self.render.clone()))),
+            Err(denied) => Err(Refusal::of(&denied, &self.render)),
         }
     }
 
@@ -193,7 +207,7 @@ impl<R: ?Sized> Clone for Gate<R> {
         Self {
             guard: self.guard.clone(),
             sources: self.sources.clone(),
-            render: Arc::clone(&self.render),
+            render: self.render.clone(),
             absence: self.absence,
             scopes: self.scopes.clone(),
         }

@@ -14,6 +14,7 @@ pub mod oauth;
 mod offered;
 mod refusal;
 mod rejection;
+mod renderer;
 mod reply;
 mod user;
 
@@ -21,11 +22,12 @@ pub use self::{
     caller::{Caller, Passed},
     challenge::Challenge,
     companion::{Asked, Companion, CookiePathError, Cookies, Route, SameSite},
-    gate::Gate,
+    gate::{Admitted, Field, Gate},
     grpc::{Grpc, GrpcCode},
     offered::Offered,
     refusal::{Json, Refusal, Render},
     rejection::{MissingAccess, Rejection},
+    renderer::Renderer,
     reply::Reply,
     user::User,
 };

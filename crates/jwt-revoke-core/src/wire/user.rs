@@ -8,7 +8,7 @@ use crate::{
     Access, Denied, Guard, Report,
     guard::{NoClaims, RevokeError, Target},
     token::Scope,
-    wire::{Refusal, Rejection, Render, Reply},
+    wire::{Refusal, Rejection, Renderer, Reply},
 };
 
 /// The user whose token was checked, and the application's claims in it: what `AuthUser` of each
@@ -20,18 +20,18 @@ pub struct User<C = NoClaims> {
     pub access: Access,
     /// The claims, parsed once, however often they are extracted.
     pub claims: Arc<C>,
-    render: Arc<dyn Render>,
+    render: Renderer,
 }
 
 impl<C: DeserializeOwned + Send + Sync + 'static> User<C> {
-    pub(super) fn new(access: Access, render: Arc<dyn Render>) -> Result<Self, Rejection> {
+    pub(super) fn new(access: Access, render: Renderer) -> Result<Self, Rejection> {
         match access.claims::<C>() {
             Ok(claims) => Ok(Self {
                 access,
                 claims,
                 render,
             }),
-            Err(error) => Err(Rejection::denied(Denied::Claims(error), &*render)),
+            Err(error) => Err(Rejection::denied(Denied::Claims(error), &render)),
         }
     }
 }
@@ -44,7 +44,7 @@ impl<C> User<C> {
     /// A response of 403 `insufficient_scope`.
     pub fn require_scope(&self, required: &Scope) -> Result<(), Rejection> {
         let decision = self.access.require_scope(required);
-        decision.map_err(|denied| Rejection::denied(denied, &*self.render))
+        decision.map_err(|denied| Rejection::denied(denied, &self.render))
     }
 
     /// `POST /logout` of services without sessions: ends the session of the token at hand, or revokes
@@ -57,7 +57,7 @@ impl<C> User<C> {
         match guard.revoke(target).await {
             Ok(_) => Reply::no_content(),
             Err(RevokeError::Store(error)) => {
-                Refusal::of(&Denied::StoreUnavailable(error), &*self.render).into()
+                Refusal::of(&Denied::StoreUnavailable(error), &self.render).into()
             }
             // The token has nothing to revoke it by, which the verifier was told to allow.
             Err(error) => {
@@ -81,7 +81,7 @@ impl<C> Clone for User<C> {
         Self {
             access: self.access.clone(),
             claims: Arc::clone(&self.claims),
-            render: Arc::clone(&self.render),
+            render: self.render.clone(),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     session::{Pair, Sessions},
     store::StoreError,
     token::{ClientId, Subject},
-    wire::{Json, Refusal, Render, Reply},
+    wire::{Refusal, Renderer, Reply},
 };
 
 /// The JSON routes of first-party apps, without a web framework: plain data in, plain data out. An
@@ -55,7 +55,7 @@ pub struct Companion {
     sessions: Sessions,
     clients: Arc<[ClientId]>,
     cookies: Option<Arc<Cookies>>,
-    render: Arc<dyn Render>,
+    render: Renderer,
     left_out: Vec<Route>,
 }
 
@@ -66,7 +66,7 @@ impl Companion {
             sessions: sessions.clone(),
             clients: [defaults::CLIENT_ID.into()].into(),
             cookies: None,
-            render: Arc::new(Json::new()),
+            render: Renderer::default(),
             left_out: Vec::new(),
         }
     }
@@ -101,7 +101,7 @@ impl Companion {
     }
 
     /// Renders refusals of access tokens differently.
-    pub fn with_render(self, render: Arc<dyn Render>) -> Self {
+    pub fn with_render(self, render: Renderer) -> Self {
         Self { render, ..self }
     }
 
@@ -168,7 +168,7 @@ impl Companion {
     }
 
     fn denied(&self, denied: &Denied) -> Reply {
-        Refusal::of(denied, &*self.render).into()
+        Refusal::of(denied, &self.render).into()
     }
 }
 

@@ -6,9 +6,10 @@
 //! cargo run --release -p jwt-revoke-benches --bin service -- axum      # or: actix
 //! ```
 //!
-//! The service is this program once more, with one thread for requests; requests bear one of 1,000 tokens in
-//! turns, on all routes. The routes are loaded in turns too, and ratios are taken within a turn. What the
-//! service takes of a core for a request depends less on what else the machine does. Needs `wrk`
+//! The service is this program once more, with one thread for requests and then with two, as many as `wrk` has;
+//! requests bear one of 1,000 tokens in turns, on all routes. The routes are loaded in turns too, and ratios are
+//! taken within a turn. What the service takes of a core for a request depends less on what else the machine
+//! does. Needs `wrk`
 //! (Debian: `apt-get install wrk`).
 
 use std::{
@@ -45,8 +46,10 @@ fn main() {
     let args: Vec<_> = std::env::args().skip(1).collect();
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     match args[..] {
-        ["serve", framework, algorithm, url, folder] => {
-            serve(framework, algorithm_of(algorithm), url, Path::new(folder));
+        ["serve", framework, algorithm, threads, url, folder] => {
+            let threads = threads.parse().expect("a number of threads");
+            let algorithm = algorithm_of(algorithm);
+            serve(framework, algorithm, threads, url, Path::new(folder));
         }
         [] => measure(&["axum", "actix"]),
         ["axum"] => measure(&["axum"]),
@@ -69,21 +72,23 @@ fn measure(frameworks: &[&str]) {
         eprintln!("wrk is missing: it makes the requests (Debian: apt-get install wrk)");
         std::process::exit(2);
     }
-    println!(
-        "requests a second, medians of {ROUNDS} turns of {ROUND}; wrk -t1 -c32, {TOKENS} tokens"
-    );
+    println!("requests a second, medians of {ROUNDS} turns of {ROUND}, {TOKENS} tokens;");
+    println!("for each thread of the service one of wrk with 32 connections");
     println!("(guarded / bare at least 0.95 wanted, guarded / exists at least 2)");
     for framework in frameworks {
-        for algorithm in ["ES256", "HS256"] {
+        for (algorithm, threads) in [("ES256", 1), ("HS256", 1), ("ES256", 2), ("HS256", 2)] {
             let server = RedisServer::start();
             let folder = tempfile::tempdir().expect("a temporary folder");
             let path = folder.path().display().to_string();
-            let mut service = Other::start(&["serve", framework, algorithm, &server.url(), &path]);
+            let number = threads.to_string();
+            let url = server.url();
+            let mut service = Other::start(&["serve", framework, algorithm, &number, &url, &path]);
             let address = service.line();
             let turn = |_| {
                 ROUTES.map(|route| {
                     let before = service.cpu_seconds();
-                    let (rate, requests) = load(&format!("http://{address}{route}"), folder.path());
+                    let url = format!("http://{address}{route}");
+                    let (rate, requests) = load(&url, threads, folder.path());
                     let each_us = (service.cpu_seconds() - before) * 1e6 / requests;
                     (rate, each_us)
                 })
@@ -93,7 +98,7 @@ fn measure(frameworks: &[&str]) {
             let turns: Vec<_> = (0..ROUNDS).map(turn).collect();
             let of = |key: fn(&Turn) -> f64| median(turns.iter().map(key));
             println!(
-                "{framework:<6} {algorithm}   bare {:>6.0}   guarded {:>6.0}   exists {:>6.0}   guarded/bare {:.2}   guarded/exists {:.1}",
+                "{framework:<6} {algorithm} {threads}   bare {:>6.0}   guarded {:>6.0}   exists {:>6.0}   guarded/bare {:.2}   guarded/exists {:.1}",
                 of(|turn| turn[0].0),
                 of(|turn| turn[1].0),
                 of(|turn| turn[2].0),
@@ -101,7 +106,7 @@ fn measure(frameworks: &[&str]) {
                 of(|turn| turn[1].0 / turn[2].0),
             );
             println!(
-                "   us on a core   bare {:>6.1}   guarded {:>6.1}   exists {:>6.1}   bare/guarded {:.2}   exists/guarded {:.1}",
+                "     us on a core   bare {:>6.1}   guarded {:>6.1}   exists {:>6.1}   bare/guarded {:.2}   exists/guarded {:.1}",
                 of(|turn| turn[0].1),
                 of(|turn| turn[1].1),
                 of(|turn| turn[2].1),
@@ -116,10 +121,12 @@ fn measure(frameworks: &[&str]) {
 type Turn = [(f64, f64); 3];
 
 /// Requests a second, and how many there were.
-fn load(url: &str, folder: &Path) -> (f64, f64) {
+fn load(url: &str, threads: u32, folder: &Path) -> (f64, f64) {
     let script = folder.join("tokens.lua");
     let run = Command::new("wrk")
-        .args(["-t1", "-c32", "-d", ROUND, "-s"])
+        .arg(format!("-t{threads}"))
+        .arg(format!("-c{}", 32 * threads))
+        .args(["-d", ROUND, "-s"])
         .arg(script)
         .arg(url)
         .output();
@@ -157,8 +164,8 @@ end
 }
 
 /// The service: makes the tokens, writes the script, and says where it listens.
-fn serve(framework: &str, algorithm: Algorithm, url: &str, folder: &Path) {
-    // The store and the client have a thread for their connections; requests have one more.
+fn serve(framework: &str, algorithm: Algorithm, threads: usize, url: &str, folder: &Path) {
+    // The store and the client have a thread for their connections; those for requests are beside it.
     let background = RuntimeBuilder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -191,8 +198,8 @@ fn serve(framework: &str, algorithm: Algorithm, url: &str, folder: &Path) {
     let address = listener.local_addr().expect("it listens");
     let by_hand = move || ByHand::connect(url.to_owned(), byhand.clone(), validation.clone());
     match framework {
-        "axum" => serve_axum(listener, guard, by_hand, &address.to_string()),
-        _ => serve_actix(listener, guard, by_hand, &address.to_string()),
+        "axum" => serve_axum(listener, threads, guard, by_hand, &address.to_string()),
+        _ => serve_actix(listener, threads, guard, by_hand, &address.to_string()),
     }
 }
 
@@ -227,6 +234,7 @@ impl ByHand {
 
 fn serve_axum<F: Future<Output = ByHand>>(
     listener: TcpListener,
+    threads: usize,
     guard: Guard,
     by_hand: impl Fn() -> F,
     address: &str,
@@ -244,7 +252,12 @@ fn serve_axum<F: Future<Output = ByHand>>(
             Err(StatusCode::UNAUTHORIZED)
         }
     }
-    let runtime = RuntimeBuilder::new_current_thread()
+    let mut builder = match threads {
+        1 => RuntimeBuilder::new_current_thread(),
+        _ => RuntimeBuilder::new_multi_thread(),
+    };
+    let runtime = builder
+        .worker_threads(threads)
         .enable_all()
         .build()
         .expect("a runtime can be made");
@@ -265,6 +278,7 @@ fn serve_axum<F: Future<Output = ByHand>>(
 
 fn serve_actix<F: Future<Output = ByHand> + 'static>(
     listener: TcpListener,
+    threads: usize,
     guard: Guard,
     by_hand: impl Fn() -> F,
     address: &str,
@@ -296,7 +310,7 @@ fn serve_actix<F: Future<Output = ByHand> + 'static>(
                 .service(web::resource("/exists").route(ok().wrap(middleware::from_fn(check))))
         };
         let server = HttpServer::new(app)
-            .workers(1)
+            .workers(threads)
             .listen(listener)
             .expect("a listener");
         println!("{address}");

@@ -61,7 +61,24 @@ fn replica_of(cluster: &RedisCluster, id: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r8_a_replica_of_a_cluster_takes_over_under_load() {
-    let mut cluster = RedisCluster::start_of(Program::Redis, 3, 1);
+    a_replica_takes_over_under_load(Program::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r8_a_replica_of_a_cluster_of_redis_8_takes_over_under_load() {
+    a_replica_takes_over_under_load(Program::Redis8).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r8_a_replica_of_a_cluster_of_valkey_takes_over_under_load() {
+    a_replica_takes_over_under_load(Program::Valkey).await;
+}
+
+async fn a_replica_takes_over_under_load(program: Program) {
+    if program.is_skipped() {
+        return;
+    }
+    let mut cluster = RedisCluster::start_of(program, 3, 1);
     let url = cluster.url_of_all();
     let (writer, reader) = (connect(&url).await, connect(&url).await);
     let shards: Vec<_> = (0..SHARDS).collect();

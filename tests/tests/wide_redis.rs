@@ -97,6 +97,37 @@ async fn r11_a_wide_revocation_that_a_node_did_not_take_is_completed_by_whoever_
 }
 
 #[tokio::test]
+async fn r11_a_wide_revocation_that_the_logs_have_forgotten_is_completed_by_who_starts_then() {
+    let cluster = RedisCluster::start(3);
+    let (url, last) = (cluster.url(), &cluster.nodes[2]);
+    let writer = connect(&url).await;
+    last.cli(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    let place = Placement::Wide;
+    let leaked = Revocation::new(Dimension::Key, ISSUER, "2026-01", place, Reach::Forever);
+    let written = writer.revoke(std::slice::from_ref(&leaked)).await;
+    assert!(written.is_err());
+    drop(writer);
+    let mut trimmed = 0;
+    for node in &cluster.nodes {
+        for log in node.cli(&["KEYS", "jr:*:log"]).lines() {
+            node.cli(&["XTRIM", log, "MAXLEN", "0"]);
+            trimmed += 1;
+        }
+    }
+    let before = found(&url, &leaked).await;
+    let lacked = before.iter().filter(|found| found.is_none()).count();
+    assert!(lacked > 0 && trimmed == 16 - lacked, "{before:?} {trimmed}");
+    last.cli(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    // What tells of it is what outlives the logs.
+    let _follower = connect(&url).await;
+    until("it is in every shard", || async {
+        found(&url, &leaked).await == vec![Some(Cutoff::Forever); 16]
+    })
+    .await;
+    assert_eq!(told(last, "audit", "completed"), lacked);
+}
+
+#[tokio::test]
 async fn r11_a_wide_revocation_made_while_a_node_hangs_reaches_the_others_and_later_that_one() {
     let mut cluster = RedisCluster::start(3);
     let url = cluster.url();

@@ -23,10 +23,9 @@ use jwt_revoke_tests::{
     patience::{PATIENCE, until},
     proxy::{Fault, Proxy},
     redis_server::{Program, RedisCluster, RedisServer, free_port},
+    redis_store::{ISSUER, patient_builder},
     sessions::{Ask, Line, User, patient, strict},
 };
-
-const ISSUER: &str = "https://auth.example.com";
 
 /// One replica, for which is waited shortly: tests of its absence wait as long.
 const REPLICATED: Durability = Durability::Replicated {
@@ -40,11 +39,7 @@ const FSYNCED: Durability = Durability::Fsynced {
 };
 
 fn builder(url: &str, durability: Durability) -> RedisBuilder {
-    RedisStore::builder(url)
-        .with_healing(Duration::ZERO)
-        .with_check_timeout(Duration::from_millis(500))
-        .with_write_timeout(PATIENCE)
-        .with_durability(durability)
+    patient_builder(url).with_durability(durability)
 }
 
 async fn connect(url: &str, durability: Durability) -> RedisStore {

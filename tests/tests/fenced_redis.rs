@@ -5,7 +5,7 @@
     reason = "the helpers of tests are tests, and fail like them"
 )]
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
@@ -14,31 +14,19 @@ use jwt_revoke_core::{
     Clock as _, Denied, Guard, SystemClock,
     guard::{Consistency, Outage, Standing, Target},
     revocation::{Cutoff, Cutoffs, Digest, Dimension, Placement, Shard},
-    store::{Lookup, Reach, RedisBuilder, RedisStore, Revocation, Store as _, StoreError},
+    store::{Lookup, Reach, RedisStore, Revocation, Store as _, StoreError},
     verify::{Algorithm, SigningKey, Verifier},
 };
 use jwt_revoke_tests::{
     patience::{PATIENCE, until},
     proxy::{Fault, Proxy},
     redis_server::{RedisCluster, RedisServer},
+    redis_store::{ISSUER, builder, connect},
 };
 use serde_json::json;
 use tower::{ServiceExt as _, service_fn};
 use tower_jwt_revoke::RevocationLayer;
 use tower_layer::Layer as _;
-
-const ISSUER: &str = "https://auth.example.com";
-
-/// A store that waits for nobody's memory, with bounds that a loaded machine keeps.
-fn builder(url: &str) -> RedisBuilder {
-    RedisStore::builder(url)
-        .with_healing(Duration::ZERO)
-        .with_check_timeout(Duration::from_millis(500))
-}
-
-async fn connect(url: &str) -> RedisStore {
-    builder(url).connect().await.unwrap()
-}
 
 fn jti(value: &str) -> Revocation {
     let placement = Placement::One(Shard::FIRST);

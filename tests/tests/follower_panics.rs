@@ -16,7 +16,6 @@ use std::{
 };
 
 use jwt_revoke_core::{
-    guard::Consistency,
     metrics::{FOLLOWER_RESTARTS, PROPAGATION},
     revocation::{Cutoffs, Digest, Dimension, Placement, Shard},
     store::{Health, Lookup, Reach, RedisBuilder, RedisStore, Revocation, Store as _, StoreError},
@@ -24,6 +23,7 @@ use jwt_revoke_core::{
 use jwt_revoke_tests::{
     patience::{PATIENCE, until},
     redis_server::RedisServer,
+    redis_store::{mirrored_within, patient_builder},
 };
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
@@ -146,10 +146,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Panicking {
 }
 
 fn builder(server: &RedisServer) -> RedisBuilder {
-    RedisStore::builder(&server.url())
-        .with_healing(Duration::ZERO)
-        .with_check_timeout(PATIENCE)
-        .with_write_timeout(PATIENCE)
+    patient_builder(&server.url()).with_check_timeout(PATIENCE)
 }
 
 /// A store that counts into `recording`, whose copy is fresh.
@@ -176,12 +173,7 @@ fn session(value: &str) -> Revocation {
 
 /// What a check finds that accepts a copy of a second's age, without asking the server.
 fn mirrored(store: &RedisStore, digest: Digest) -> Option<Cutoffs> {
-    let digests = [digest];
-    let second = Consistency::Mirror {
-        max_staleness: Duration::from_secs(1),
-    };
-    let query = Lookup::new(Shard::FIRST, &digests).with_consistency(second);
-    store.lookup_now(&query).map(Result::unwrap)
+    mirrored_within(store, 0, digest, Duration::from_secs(1))
 }
 
 async fn until_mirrored(store: &RedisStore, digest: Digest) {

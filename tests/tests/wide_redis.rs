@@ -8,27 +8,17 @@
 use std::time::Duration;
 
 use jwt_revoke_core::{
-    revocation::{Cutoff, Dimension, Horizons, Placement, Shard},
-    store::{Lookup, Reach, RedisBuilder, RedisStore, Revocation, Store as _},
+    revocation::{Cutoff, Dimension, Placement, Shard},
+    store::{Lookup, Reach, RedisStore, Revocation, Store as _},
 };
 use jwt_revoke_tests::{
     patience::{PATIENCE, until},
     redis_server::{RedisCluster, RedisServer},
+    redis_store::{ISSUER, builder, connect_for_tokens},
 };
 
-const ISSUER: &str = "https://auth.example.com";
-
-fn builder(url: &str) -> RedisBuilder {
-    RedisStore::builder(url)
-        .with_healing(Duration::ZERO)
-        .with_check_timeout(Duration::from_millis(500))
-}
-
 async fn connect(url: &str) -> RedisStore {
-    let store = builder(url).connect().await.unwrap();
-    let horizons = Horizons::from_parts(Duration::from_secs(1_200), Duration::from_secs(86_400));
-    store.require(horizons).await.unwrap();
-    store
+    connect_for_tokens(builder(url)).await
 }
 
 fn wide(value: &str) -> Revocation {

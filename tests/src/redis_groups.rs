@@ -76,6 +76,40 @@ impl RedisCluster {
         format!("redis-cluster://127.0.0.1:{}", self.nodes[0].port())
     }
 
+    /// Moves the slot of a store's first shard from the first node to the third, twenty keys at a time.
+    ///
+    /// # Panics
+    ///
+    /// When a node refuses.
+    pub async fn move_first_slot(&self, between: Duration) {
+        let [from, other, to] = &self.nodes[..] else {
+            panic!("this is for three primaries without replicas");
+        };
+        let slot = from.cli(&["CLUSTER", "KEYSLOT", "jr:{04s}:meta"]);
+        let (from_id, to_id) = (from.cli(&["CLUSTER", "MYID"]), to.cli(&["CLUSTER", "MYID"]));
+        let port = to.port().to_string();
+        let set = |node: &RedisServer, words: [&str; 2]| {
+            let told = node.cli(&[&["CLUSTER", "SETSLOT", &*slot], &words[..]].concat());
+            assert_eq!(told, "OK");
+        };
+        set(to, ["IMPORTING", &from_id]);
+        set(from, ["MIGRATING", &to_id]);
+        loop {
+            let keys = from.cli(&["CLUSTER", "GETKEYSINSLOT", &slot, "20"]);
+            if keys.is_empty() {
+                break;
+            }
+            let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+            migrate.extend(keys.lines());
+            let moved = from.cli(&migrate);
+            assert!(["OK", "NOKEY"].contains(&&*moved), "{moved}");
+            tokio::time::sleep(between).await;
+        }
+        for node in [to, from, other] {
+            set(node, ["NODE", &to_id]);
+        }
+    }
+
     /// The address that names all nodes.
     pub fn url_of_all(&self) -> String {
         let others = self.nodes[1..].iter().map(RedisServer::port);

@@ -7,49 +7,18 @@ use std::hint::black_box;
 use allocation_counter::{AllocationInfo, measure};
 use futures::executor::block_on;
 use jwt_revoke_core::{
-    Access, Clock as _, Denied, Guard, Issuer, SystemClock, Timestamp, Verifier,
+    Access, Clock as _, Denied, Guard, Issuer, SystemClock, Verifier,
     guard::{Checked, Outage, Target},
-    revocation::{Cutoffs, Horizons, Shard},
     session::Grant,
-    store::{AnyStore, EmbeddedStore, Lookup, Revocation, Store, StoreError},
+    store::{AnyStore, EmbeddedStore},
     verify::{Algorithm, SigningKey},
 };
+use jwt_revoke_tests::told_store::ToldStore;
 use metrics_util::debugging::DebuggingRecorder;
 use serde_json::json;
 
 const ISSUER: &str = "https://auth.example.com";
 const AUDIENCE: &str = "api";
-
-/// What a store with a copy of its entries in this process looks like from outside: where it can it
-/// answers at once, and never allocates for it.
-struct AnswersAtOnce;
-
-impl Store for AnswersAtOnce {
-    async fn lookup(&self, query: &Lookup<'_>) -> Result<Cutoffs, StoreError> {
-        self.lookup_now(query).unwrap()
-    }
-
-    fn lookup_now(&self, query: &Lookup<'_>) -> Option<Result<Cutoffs, StoreError>> {
-        assert!(!query.digests.is_empty());
-        Some(Ok(Cutoffs::NONE))
-    }
-
-    async fn revoke(&self, _: &[Revocation]) -> Result<Timestamp, StoreError> {
-        Ok(SystemClock::new().now())
-    }
-
-    async fn now(&self, _: Shard) -> Result<Timestamp, StoreError> {
-        Ok(SystemClock::new().now())
-    }
-
-    async fn require(&self, _: Horizons) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn ready(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
 
 fn now(checked: Checked) -> Result<Access, Denied> {
     match checked {
@@ -67,7 +36,10 @@ fn issuer() -> Issuer {
 }
 
 fn stores() -> [AnyStore; 2] {
-    [EmbeddedStore::in_memory().into(), AnswersAtOnce.into()]
+    [
+        EmbeddedStore::in_memory().into(),
+        ToldStore::default().into(),
+    ]
 }
 
 /// As in production: metrics are recorded, and spans are not.
@@ -164,7 +136,7 @@ fn refusing_allocates_nothing() {
 fn left_by_a_flood(limit: usize, count: usize, own: &str) -> (u64, usize) {
     let key = SigningKey::generate(Algorithm::HS256).unwrap();
     let verifier = Verifier::new(key.verification_key(), ISSUER, AUDIENCE);
-    let guard = Guard::builder(verifier, AnswersAtOnce)
+    let guard = Guard::builder(verifier, ToldStore::default())
         .with_token_cache(limit)
         .build();
     block_on(guard.ready()).unwrap();

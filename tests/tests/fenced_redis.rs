@@ -5,34 +5,28 @@
     reason = "the helpers of tests are tests, and fail like them"
 )]
 
-use std::time::Duration;
+use std::convert::Infallible;
 
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header::AUTHORIZATION};
+use http_body_util::Empty;
 use jwt_revoke_core::{
     Clock as _, Denied, Guard, SystemClock,
     guard::{Consistency, Outage, Standing, Target},
     revocation::{Cutoff, Cutoffs, Digest, Dimension, Placement, Shard},
-    store::{Lookup, Reach, RedisBuilder, RedisStore, Revocation, Store as _, StoreError},
+    store::{Lookup, Reach, RedisStore, Revocation, Store as _, StoreError},
     verify::{Algorithm, SigningKey, Verifier},
 };
 use jwt_revoke_tests::{
     patience::{PATIENCE, until},
     proxy::{Fault, Proxy},
     redis_server::{RedisCluster, RedisServer},
+    redis_store::{ISSUER, builder, connect},
 };
 use serde_json::json;
-
-const ISSUER: &str = "https://auth.example.com";
-
-/// A store that waits for nobody's memory, with bounds that a loaded machine keeps.
-fn builder(url: &str) -> RedisBuilder {
-    RedisStore::builder(url)
-        .with_healing(Duration::ZERO)
-        .with_check_timeout(Duration::from_millis(500))
-}
-
-async fn connect(url: &str) -> RedisStore {
-    builder(url).connect().await.unwrap()
-}
+use tower::{ServiceExt as _, service_fn};
+use tower_jwt_revoke::RevocationLayer;
+use tower_layer::Layer as _;
 
 fn jti(value: &str) -> Revocation {
     let placement = Placement::One(Shard::FIRST);
@@ -78,6 +72,79 @@ async fn only_replica_of(primary: &RedisServer) -> RedisServer {
 
 fn primary() -> RedisServer {
     RedisServer::start_with(&["--repl-diskless-sync-delay", "0"])
+}
+
+/// Who issues tokens, and a guard that verifies them.
+fn guarded(store: RedisStore) -> (SigningKey, Guard) {
+    let key = SigningKey::generate(Algorithm::EdDSA).unwrap();
+    let verifier = Verifier::new(key.verification_key(), ISSUER, "api");
+    (key, Guard::new(verifier, store))
+}
+
+fn token(key: &SigningKey, subject: &str) -> String {
+    let now = SystemClock::new().now().whole_seconds();
+    let claims = json!({
+        "iss": ISSUER, "aud": "api", "sub": subject, "jti": subject, "iat": now, "exp": now + 600,
+    });
+    key.sign("at+jwt", &claims).unwrap()
+}
+
+/// What a client gets from a route behind `guard`.
+async fn status(guard: &Guard, token: &str) -> StatusCode {
+    let route = service_fn(async |_| Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())));
+    let guarded = RevocationLayer::new(guard.clone()).layer(route);
+    let request = Request::get("/").header(AUTHORIZATION, format!("Bearer {token}"));
+    let answer = guarded.oneshot(request.body(()).unwrap());
+    let answer = tokio::time::timeout(PATIENCE, answer).await;
+    answer.expect("a request waits for ever").unwrap().status()
+}
+
+/// Two tokens, the second of which another process has revoked, and a guard whose process knows it.
+async fn clear_and_revoked(server: &RedisServer) -> (Guard, String, String) {
+    let (key, guard) = guarded(connect(&server.url()).await);
+    let (clear, revoked) = (token(&key, "alice"), token(&key, "bob"));
+    assert_eq!(status(&guard.fenced(), &clear).await, StatusCode::OK);
+    let access = guard.check(&revoked).await.unwrap();
+    let elsewhere = Guard::new(guard.verifier().clone(), connect(&server.url()).await);
+    elsewhere.revoke(Target::logout(&access)).await.unwrap();
+    until("this process knows it", || async {
+        status(&guard, &revoked).await == StatusCode::UNAUTHORIZED
+    })
+    .await;
+    (guard, clear, revoked)
+}
+
+/// Behind a fence nobody is believed, and what is known to be revoked stays so.
+async fn is_not_believed(guard: &Guard, clear: &str, revoked: &str) {
+    let fenced = guard.fenced();
+    for _ in 0..20 {
+        assert_eq!(
+            status(&fenced, clear).await,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+        assert_eq!(status(&fenced, revoked).await, StatusCode::UNAUTHORIZED);
+    }
+    assert!(fenced.ready().await.is_err());
+    // Others go on, by the same server.
+    assert_eq!(status(&guard.strict(), clear).await, StatusCode::OK);
+    assert_eq!(
+        status(&guard.strict(), revoked).await,
+        StatusCode::UNAUTHORIZED
+    );
+}
+
+/// It is once it has healed, without a word from us; and revocations are taken.
+async fn until_believed(guard: &Guard, clear: &str, revoked: &str) {
+    let fenced = guard.fenced();
+    until("it is believed again", || async {
+        status(&fenced, clear).await == StatusCode::OK
+    })
+    .await;
+    assert_eq!(status(&fenced, revoked).await, StatusCode::UNAUTHORIZED);
+    fenced.ready().await.unwrap();
+    let access = fenced.check(clear).await.unwrap();
+    guard.revoke(Target::logout(&access)).await.unwrap();
+    assert_eq!(status(&fenced, clear).await, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
@@ -126,14 +193,8 @@ async fn r7_a_primary_that_lost_its_replicas_is_believed_strictly_and_not_behind
     let server = primary();
     let mut replica = only_replica_of(&server).await;
     let store = connect(&server.url()).await;
-    let key = SigningKey::generate(Algorithm::EdDSA).unwrap();
-    let verifier = Verifier::new(key.verification_key(), ISSUER, "api");
-    let guard = Guard::new(verifier, store.clone());
-    let now = SystemClock::new().now().whole_seconds();
-    let claims = json!({
-        "iss": ISSUER, "aud": "api", "sub": "alice", "jti": "1", "iat": now, "exp": now + 600,
-    });
-    let token = key.sign("at+jwt", &claims).unwrap();
+    let (key, guard) = guarded(store);
+    let token = token(&key, "alice");
     let access = guard.fenced().check(&token).await.unwrap();
     assert_eq!(access.consistency(), Consistency::Fenced);
     guard.fenced().ready().await.unwrap();
@@ -180,6 +241,51 @@ async fn r7_a_primary_that_was_demoted_is_not_believed_behind_a_fence() {
         fenced(&store, digest).await.is_ok()
     })
     .await;
+}
+
+#[tokio::test]
+async fn r7_a_primary_that_became_a_replica_is_503_behind_a_fence_and_the_revoked_stay_out() {
+    let old = primary();
+    let (guard, clear, revoked) = clear_and_revoked(&old).await;
+    // A failover that lost nothing, so only who answers is wrong.
+    let new = primary();
+    follow(&new, &old).await;
+    new.cli(&["REPLICAOF", "NO", "ONE"]);
+    follow(&old, &new).await;
+    is_not_believed(&guard, &clear, &revoked).await;
+    old.cli(&["REPLICAOF", "NO", "ONE"]);
+    until_believed(&guard, &clear, &revoked).await;
+}
+
+async fn follow(replica: &RedisServer, primary: &RedisServer) {
+    replica.cli(&["REPLICAOF", "127.0.0.1", &primary.port().to_string()]);
+    until("the replica follows", || async {
+        replica.cli(&["ROLE"]).contains("connected")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn r2_a_server_that_cannot_save_is_503_behind_a_fence_and_the_revoked_stay_out() {
+    let server = RedisServer::start_with(&["--save", "3600 1000000"]);
+    let (guard, clear, revoked) = clear_and_revoked(&server).await;
+    // What stands where the file belongs cannot be replaced by it.
+    let in_the_way = server.folder().join("dump.rdb");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let until_saved = async |status: &str| {
+        until("a save has ended like that", || async {
+            server.cli(&["BGSAVE"]);
+            let info = server.cli(&["INFO", "persistence"]);
+            info.contains(&format!("rdb_last_bgsave_status:{status}"))
+        })
+        .await;
+    };
+    until_saved("err").await;
+    assert!(server.cli(&["SET", "probe", "1"]).starts_with("MISCONF"));
+    is_not_believed(&guard, &clear, &revoked).await;
+    std::fs::remove_dir(&in_the_way).unwrap();
+    until_saved("ok").await;
+    until_believed(&guard, &clear, &revoked).await;
 }
 
 #[tokio::test]

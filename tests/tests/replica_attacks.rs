@@ -14,18 +14,15 @@ use std::{
 use jwt_revoke_core::{
     guard::Consistency,
     revocation::{Cutoffs, Digest, Dimension, Horizons, Placement, Shard},
-    store::{
-        Lookup, Reach, RedisBuilder, RedisStore, Revocation, Store as _, StoreError, WriteRefusal,
-    },
+    store::{Lookup, Reach, RedisStore, Revocation, Store as _, StoreError, WriteRefusal},
 };
 use jwt_revoke_tests::{
     meta::{self, Field},
-    patience::{PATIENCE, until},
+    patience::until,
     proxy::{Fault, Proxy},
     redis_server::RedisServer,
+    redis_store::{ISSUER, patient_builder as builder},
 };
-
-const ISSUER: &str = "https://auth.example.com";
 
 /// All of it happens in one shard, which has this tag in its keys.
 const SHARD: u8 = 1;
@@ -33,13 +30,6 @@ const META: &str = "jr:{15s}:meta";
 const LOG: &str = "jr:{15s}:log";
 
 const DAY: Duration = Duration::from_secs(86_400);
-
-fn builder(url: &str) -> RedisBuilder {
-    RedisStore::builder(url)
-        .with_healing(Duration::ZERO)
-        .with_check_timeout(Duration::from_millis(500))
-        .with_write_timeout(PATIENCE)
-}
 
 async fn connect(url: &str, horizons: Horizons) -> RedisStore {
     let store = builder(url).connect().await.unwrap();

@@ -12,40 +12,20 @@ use std::{
 
 use jwt_revoke_core::{
     Timestamp,
-    guard::Consistency,
-    revocation::{Cutoff, Cutoffs, Digest, Dimension, Horizons, Placement, SHARDS, Shard},
-    store::{Health, Lookup, Reach, RedisBuilder, RedisStore, Revocation, Store as _, StoreError},
+    revocation::{Cutoff, Cutoffs, Digest, Dimension, Horizons, Placement, SHARDS},
+    store::{Health, Lookup, Reach, RedisStore, Revocation, Store as _, StoreError},
 };
 use jwt_revoke_tests::{
     patience::{PATIENCE, until},
     proxy::{Fault, Proxy},
     redis_server::{RedisCluster, RedisSentinels, RedisServer},
+    redis_store::{
+        ISSUER, connect_for_tokens, mirrored, mirrored_within, patient_builder as builder, shard,
+    },
 };
 
-const ISSUER: &str = "https://auth.example.com";
-
-fn shard(number: u8) -> Shard {
-    Shard::new(number).unwrap()
-}
-
-/// A store that waits for nobody's memory, with bounds that a loaded machine keeps.
-fn builder(url: &str) -> RedisBuilder {
-    RedisStore::builder(url)
-        .with_healing(Duration::ZERO)
-        .with_check_timeout(Duration::from_millis(500))
-        .with_write_timeout(PATIENCE)
-}
-
 async fn connect(url: &str) -> RedisStore {
-    let store = builder(url).connect().await.unwrap();
-    store
-        .require(Horizons::from_parts(
-            Duration::from_secs(1_200),
-            Duration::from_secs(86_400),
-        ))
-        .await
-        .unwrap();
-    store
+    connect_for_tokens(builder(url)).await
 }
 
 fn subject(value: &str, placement: Placement) -> Revocation {
@@ -67,24 +47,6 @@ fn in_shard(value: &str, at: u8) -> Revocation {
 async fn revoke(store: &RedisStore, revocation: &Revocation) {
     let revocations = std::slice::from_ref(revocation);
     store.revoke(revocations).await.unwrap();
-}
-
-/// What the copy says, if it is no older than `max_staleness`.
-fn mirrored_within(
-    store: &RedisStore,
-    at: u8,
-    digest: Digest,
-    max_staleness: Duration,
-) -> Option<Cutoffs> {
-    let digests = [digest];
-    let query = Lookup::new(shard(at), &digests);
-    let query = query.with_consistency(Consistency::Mirror { max_staleness });
-    Some(store.lookup_now(&query)?.unwrap())
-}
-
-/// What the copy says, however old it is.
-fn mirrored(store: &RedisStore, at: u8, digest: Digest) -> Option<Cutoffs> {
-    mirrored_within(store, at, digest, Duration::MAX)
 }
 
 async fn until_mirrored(store: &RedisStore, at: u8, digest: Digest) {
@@ -366,20 +328,50 @@ async fn r4_a_copy_of_a_store_that_heals_is_not_believed() {
     .await;
 }
 
-#[tokio::test]
-async fn r11_the_end_of_a_log_that_a_failover_lost_is_put_back_by_whoever_read_it() {
+/// A server that has come back with the same epoch and an older history: it lacks the end of the log of shard 1.
+struct Shortened {
+    server: RedisServer,
+    /// Where the one who knows is kept away, for now.
+    proxy: Proxy,
+    reader: RedisStore,
+    kept: Revocation,
+    lost: Revocation,
+}
+
+async fn shortened(healing: Duration) -> Shortened {
     let mut server = RedisServer::start();
-    let reader = connect(&server.url()).await;
-    let writer = connect(&server.url()).await;
+    let proxy = Proxy::start(server.port()).await;
+    let address = format!("redis://127.0.0.1:{}", proxy.port());
+    let reader = builder(&address).with_healing(healing).connect().await;
+    let (reader, writer) = (reader.unwrap(), connect(&server.url()).await);
     let (kept, lost) = (in_shard("kept", 1), in_shard("lost", 1));
     revoke(&writer, &kept).await;
     assert_eq!(server.cli(&["SAVE"]), "OK");
     revoke(&writer, &lost).await;
     until_mirrored(&reader, 1, lost.digest).await;
     drop(writer);
-    // The same epoch, and an older history.
+    proxy.set(Fault::Reset);
     server.kill();
     server.run();
+    Shortened {
+        server,
+        proxy,
+        reader,
+        kept,
+        lost,
+    }
+}
+
+#[tokio::test]
+async fn r11_the_end_of_a_log_that_a_failover_lost_is_put_back_by_whoever_read_it() {
+    let Shortened {
+        server,
+        proxy,
+        reader: _reader,
+        lost,
+        ..
+    } = shortened(Duration::ZERO).await;
+    proxy.set(Fault::None);
     until("it is back", || async { entries(&server) == 2 }).await;
     let stranger = connect(&server.url()).await;
     let found = strictly(&stranger, 1, lost.digest).await.unwrap();
@@ -388,22 +380,14 @@ async fn r11_the_end_of_a_log_that_a_failover_lost_is_put_back_by_whoever_read_i
 
 #[tokio::test]
 async fn r11_a_shard_that_lost_the_end_of_its_log_is_unknown_to_all_until_it_is_healed() {
-    let mut server = RedisServer::start();
-    let proxy = Proxy::start(server.port()).await;
-    let address = format!("redis://127.0.0.1:{}", proxy.port());
-    let healing = Duration::from_secs(2);
-    let reader = builder(&address).with_healing(healing).connect().await;
-    let (reader, writer) = (reader.unwrap(), connect(&server.url()).await);
-    let (kept, lost, other) = (in_shard("kept", 1), in_shard("lost", 1), in_shard("a", 2));
-    revoke(&writer, &kept).await;
-    assert_eq!(server.cli(&["SAVE"]), "OK");
-    revoke(&writer, &lost).await;
-    until_mirrored(&reader, 1, lost.digest).await;
-    drop(writer);
-    // The one who knows is away while the server comes back with the same epoch and an older history.
-    proxy.set(Fault::Reset);
-    server.kill();
-    server.run();
+    let Shortened {
+        server,
+        proxy,
+        reader: _reader,
+        kept,
+        lost,
+    } = shortened(Duration::from_secs(2)).await;
+    let other = in_shard("other", 2);
     let stranger = connect(&server.url()).await;
     let found = strictly(&stranger, 1, lost.digest).await.unwrap();
     assert_eq!(found, Cutoffs::NONE, "nobody could tell yet");
@@ -432,20 +416,15 @@ async fn r11_a_shard_that_lost_the_end_of_its_log_is_unknown_to_all_until_it_is_
 
 #[tokio::test]
 async fn r11_a_log_that_went_on_without_its_end_is_read_anew_and_mended() {
-    let mut server = RedisServer::start();
-    let proxy = Proxy::start(server.port()).await;
-    let reader = connect(&format!("redis://127.0.0.1:{}", proxy.port())).await;
-    let writer = connect(&server.url()).await;
-    let (kept, lost, later) = (in_shard("a", 1), in_shard("b", 1), in_shard("c", 1));
-    revoke(&writer, &kept).await;
-    assert_eq!(server.cli(&["SAVE"]), "OK");
-    revoke(&writer, &lost).await;
-    until_mirrored(&reader, 1, lost.digest).await;
-    drop(writer);
+    let Shortened {
+        server,
+        proxy,
+        reader,
+        lost,
+        ..
+    } = shortened(Duration::ZERO).await;
     // While nobody looks, others write on.
-    proxy.set(Fault::Reset);
-    server.kill();
-    server.run();
+    let later = in_shard("later", 1);
     let other = connect(&server.url()).await;
     revoke(&other, &later).await;
     proxy.set(Fault::None);
@@ -617,20 +596,7 @@ async fn r8_the_copies_of_a_cluster_follow_all_nodes_and_a_slot_that_moves() {
         revoke(&writer, &revocation).await;
         until_mirrored(&reader, at, revocation.digest).await;
     }
-    let (from, to) = (&cluster.nodes[0], &cluster.nodes[2]);
-    let slot = from.cli(&["CLUSTER", "KEYSLOT", "jr:{04s}:meta"]);
-    let (from_id, to_id) = (from.cli(&["CLUSTER", "MYID"]), to.cli(&["CLUSTER", "MYID"]));
-    to.cli(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
-    from.cli(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
-    let keys = from.cli(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
-    let port = to.port().to_string();
-    let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
-    migrate.extend(keys.lines());
-    assert_eq!(from.cli(&migrate), "OK");
-    for node in [to, from, &cluster.nodes[1]] {
-        let moved = node.cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
-        assert_eq!(moved, "OK");
-    }
+    cluster.move_first_slot(Duration::ZERO).await;
     let later = in_shard("bob", 0);
     until("it is written", || async {
         writer.revoke(std::slice::from_ref(&later)).await.is_ok()

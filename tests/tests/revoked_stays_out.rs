@@ -12,28 +12,20 @@ use jwt_revoke_core::{
     Clock as _, Denied, Guard, SystemClock, Timestamp,
     guard::{Outage, Target},
     revocation::{Cutoff, Cutoffs, Dimension, Horizons, Placement, Shard},
-    store::{Lookup, Reach, RedisBuilder, RedisStore, Revocation, Store, StoreError},
+    store::{Lookup, Reach, RedisStore, Revocation, Store, StoreError},
     verify::{Algorithm, SigningKey, Verifier},
 };
 use jwt_revoke_tests::{
     patience::{PATIENCE, until},
     proxy::{Fault, Proxy},
     redis_server::RedisServer,
+    redis_store::{ISSUER, builder},
 };
 use serde_json::{Value, json};
-
-const ISSUER: &str = "https://auth.example.com";
 
 const NOW: Reach = Reach::Now {
     ahead: Duration::ZERO,
 };
-
-/// A store that waits for nobody's memory, with bounds that a loaded machine keeps.
-fn builder(url: &str) -> RedisBuilder {
-    RedisStore::builder(url)
-        .with_healing(Duration::ZERO)
-        .with_check_timeout(Duration::from_millis(500))
-}
 
 async fn connect(server: &RedisServer) -> RedisStore {
     builder(&server.url()).connect().await.unwrap()

@@ -16,39 +16,20 @@ use std::{
 use jwt_revoke_core::{
     FakeClock, Timestamp, defaults,
     revocation::{Cutoff, Cutoffs, Digest, Dimension, Horizons, Placement, Shard},
-    store::{
-        AnyStore, Lookup, Reach, RedisBuilder, RedisStore, Revocation, Store, StoreError,
-        WriteRefusal,
-    },
+    store::{AnyStore, Lookup, Reach, RedisStore, Revocation, Store, StoreError, WriteRefusal},
 };
 use jwt_revoke_tests::{
     meta::{self, Field},
     patience::{PATIENCE, until},
     proxy::{Fault, Proxy},
     redis_server::{RedisCluster, RedisSentinels, RedisServer},
+    redis_store::{ISSUER, builder, connect, shard},
 };
-
-const ISSUER: &str = "https://auth.example.com";
-
-fn shard(number: u8) -> Shard {
-    Shard::new(number).unwrap()
-}
-
-/// A store that waits for nobody's memory, with bounds that a loaded machine keeps.
-fn builder(url: &str) -> RedisBuilder {
-    RedisStore::builder(url)
-        .with_healing(Duration::ZERO)
-        .with_check_timeout(Duration::from_millis(500))
-}
 
 /// A store that knows only what it wrote itself, and asks the server for the rest.
 async fn connect_without_copy(url: &str) -> RedisStore {
     let builder = builder(url).with_replica_entries(0);
     builder.connect().await.unwrap()
-}
-
-async fn connect(url: &str) -> RedisStore {
-    builder(url).connect().await.unwrap()
 }
 
 fn jti(value: &str, at: u8) -> Revocation {
@@ -1136,23 +1117,7 @@ async fn r8_slots_that_move_to_another_node_are_followed() {
         .revoke(std::slice::from_ref(&revocation))
         .await
         .unwrap();
-    // The first sixteenth of the slots lies on the first node.
-    let (from, to) = (&cluster.nodes[0], &cluster.nodes[2]);
-    let slot = from.cli(&["CLUSTER", "KEYSLOT", "jr:{04s}:meta"]);
-    let (from_id, to_id) = (from.cli(&["CLUSTER", "MYID"]), to.cli(&["CLUSTER", "MYID"]));
-    to.cli(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
-    from.cli(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
-    let keys = from.cli(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
-    let port = to.port().to_string();
-    let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
-    migrate.extend(keys.lines());
-    assert_eq!(from.cli(&migrate), "OK");
-    for node in [to, from, &cluster.nodes[1]] {
-        assert_eq!(
-            node.cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]),
-            "OK"
-        );
-    }
+    cluster.move_first_slot(Duration::ZERO).await;
     until("the move is followed", || async {
         match look(&connect(&cluster.url()).await, 0, revocation.digest).await {
             Ok(found) => found.highest() == Some(Cutoff::Forever),
@@ -1162,7 +1127,7 @@ async fn r8_slots_that_move_to_another_node_are_followed() {
     .await;
     until_known(&store, 0, jti("b", 0).digest).await;
     store.revoke(&[jti("b", 0)]).await.unwrap();
-    assert_ne!(deny_key(to, &jti("b", 0).digest), "");
+    assert_ne!(deny_key(&cluster.nodes[2], &jti("b", 0).digest), "");
 }
 
 #[tokio::test]

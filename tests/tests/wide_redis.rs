@@ -8,27 +8,17 @@
 use std::time::Duration;
 
 use jwt_revoke_core::{
-    revocation::{Cutoff, Dimension, Horizons, Placement, Shard},
-    store::{Lookup, Reach, RedisBuilder, RedisStore, Revocation, Store as _},
+    revocation::{Cutoff, Dimension, Placement, Shard},
+    store::{Lookup, Reach, RedisStore, Revocation, Store as _},
 };
 use jwt_revoke_tests::{
     patience::{PATIENCE, until},
     redis_server::{RedisCluster, RedisServer},
+    redis_store::{ISSUER, builder, connect_for_tokens},
 };
 
-const ISSUER: &str = "https://auth.example.com";
-
-fn builder(url: &str) -> RedisBuilder {
-    RedisStore::builder(url)
-        .with_healing(Duration::ZERO)
-        .with_check_timeout(Duration::from_millis(500))
-}
-
 async fn connect(url: &str) -> RedisStore {
-    let store = builder(url).connect().await.unwrap();
-    let horizons = Horizons::from_parts(Duration::from_secs(1_200), Duration::from_secs(86_400));
-    store.require(horizons).await.unwrap();
-    store
+    connect_for_tokens(builder(url)).await
 }
 
 fn wide(value: &str) -> Revocation {
@@ -94,6 +84,37 @@ async fn r11_a_wide_revocation_that_a_node_did_not_take_is_completed_by_whoever_
     assert_eq!(told(last, "audit", "completed"), lacked);
     assert_eq!(told(last, "log", "wide"), lacked);
     drop(follower);
+}
+
+#[tokio::test]
+async fn r11_a_wide_revocation_that_the_logs_have_forgotten_is_completed_by_who_starts_then() {
+    let cluster = RedisCluster::start(3);
+    let (url, last) = (cluster.url(), &cluster.nodes[2]);
+    let writer = connect(&url).await;
+    last.cli(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    let place = Placement::Wide;
+    let leaked = Revocation::new(Dimension::Key, ISSUER, "2026-01", place, Reach::Forever);
+    let written = writer.revoke(std::slice::from_ref(&leaked)).await;
+    assert!(written.is_err());
+    drop(writer);
+    let mut trimmed = 0;
+    for node in &cluster.nodes {
+        for log in node.cli(&["KEYS", "jr:*:log"]).lines() {
+            node.cli(&["XTRIM", log, "MAXLEN", "0"]);
+            trimmed += 1;
+        }
+    }
+    let before = found(&url, &leaked).await;
+    let lacked = before.iter().filter(|found| found.is_none()).count();
+    assert!(lacked > 0 && trimmed == 16 - lacked, "{before:?} {trimmed}");
+    last.cli(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    // What tells of it is what outlives the logs.
+    let _follower = connect(&url).await;
+    until("it is in every shard", || async {
+        found(&url, &leaked).await == vec![Some(Cutoff::Forever); 16]
+    })
+    .await;
+    assert_eq!(told(last, "audit", "completed"), lacked);
 }
 
 #[tokio::test]

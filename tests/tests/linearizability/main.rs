@@ -50,13 +50,7 @@ async fn r1_revoked_stays_out_while_server_network_and_processes_fail() {
             }
         }
     };
-    tokio::select! {
-        () = faults => {}
-        () = fleet.load() => {}
-    }
-    fleet.settle().await;
-    fleet.assert_kept(true);
-    assert!(is_enough(&fleet), "too little happened");
+    is_kept(&fleet, faults, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -87,13 +81,7 @@ async fn r4_revoked_stays_out_when_the_server_loses_its_data() {
             }
         }
     };
-    tokio::select! {
-        () = faults => {}
-        () = fleet.load() => {}
-    }
-    fleet.settle().await;
-    fleet.assert_kept(true);
-    assert!(is_enough(&fleet), "too little happened");
+    is_kept(&fleet, faults, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,15 +102,9 @@ async fn r8_what_a_process_knew_it_knows_after_a_failover() {
         block_in_place(|| group.servers[0].run());
         sleep(between(&mut random, 500, 1_500)).await;
     };
-    tokio::select! {
-        () = faults => {}
-        () = fleet.load() => {}
-    }
-    // All of it is known again in the end, since those who wrote it live.
-    fleet.settle().await;
-    // What the new primary had not heard of may be accepted meanwhile by those who had not either.
-    fleet.assert_kept(false);
-    assert!(is_enough(&fleet), "too little happened");
+    // All of it is known again in the end, since those who wrote it live. What the new primary had not heard of
+    // may be accepted meanwhile by those who had not either.
+    is_kept(&fleet, faults, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,6 +120,22 @@ async fn a_strict_check_that_does_not_ask_is_noticed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_that_is_taken_for_not_revoked_is_noticed() {
     is_noticed(Lie::Guess, Rule::Strict).await;
+}
+
+/// Everything goes on until the faults are over.
+async fn under_load(fleet: &Fleet, faults: impl Future<Output = ()>) {
+    tokio::select! {
+        () = faults => {}
+        () = fleet.load() => {}
+    }
+}
+
+/// The promise is kept whatever the faults are, and enough happens to prove it.
+async fn is_kept(fleet: &Fleet, faults: impl Future<Output = ()>, one_history: bool) {
+    under_load(fleet, faults).await;
+    fleet.settle().await;
+    fleet.assert_kept(one_history);
+    assert!(is_enough(fleet), "too little happened");
 }
 
 /// A store that breaks the promise is found out by the harness that finds nothing wrong with the real one.
@@ -162,10 +160,7 @@ async fn is_noticed(lie: Lie, rule: Rule) {
             }
         }
     };
-    tokio::select! {
-        () = faults => {}
-        () = fleet.load() => {}
-    }
+    under_load(&fleet, faults).await;
     let broken = broken();
     let report = fleet.report(&fleet.violations(true));
     assert!(broken.contains(&rule), "{lie:?}: {report}");

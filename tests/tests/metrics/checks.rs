@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jwt_revoke_core::{
     Denied, Guard,
-    guard::{Outage, Target},
+    guard::{Consistency, Outage, Target},
     revocation::{Cutoff, Cutoffs},
     session::Grant,
     store::{EmbeddedStore, StoreError},
@@ -78,6 +78,30 @@ async fn checks_of_an_embedded_store_are_answered_from_memory() {
         recorded.gauge("jwt_revoke_embedded_waiting_writes", &store),
         0.0
     );
+}
+
+#[tokio::test]
+async fn an_embedded_store_answers_from_memory_whatever_consistency_is_asked_of_it() {
+    let recorded = Recorded::new();
+    let issuer = issuer();
+    let guard = Guard::new(issuer.verifier(), EmbeddedStore::in_memory());
+    guard.ready().await.unwrap();
+    let issued = issuer.issue(&guard, "alice", &Grant::new()).await.unwrap();
+    let mirror = Consistency::Mirror {
+        max_staleness: Duration::from_secs(1),
+    };
+    let handles = [mirror, Consistency::Strict, Consistency::Fenced];
+    for (before, consistency) in handles.into_iter().enumerate() {
+        let handle = guard.with_consistency(consistency);
+        handle.check(issued.token()).await.unwrap();
+        let counted = checks(&recorded, "memory", "allowed");
+        assert_eq!(counted, before as u64 + 1, "{consistency:?}");
+    }
+    guard.revoke(Target::subject("alice")).await.unwrap();
+    let mirrored = guard.with_consistency(mirror);
+    mirrored.check(issued.token()).await.unwrap_err();
+    assert_eq!(checks(&recorded, "memory", "revoked"), 1);
+    assert_eq!(all_checks(&recorded), 4);
 }
 
 #[tokio::test]

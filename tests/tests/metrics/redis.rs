@@ -8,14 +8,14 @@ use std::{
 use jwt_revoke_core::{
     Clock, Guard, Issuer, Timestamp,
     guard::{Outage, Target},
-    revocation::Horizons,
     session::Grant,
-    store::{Health, RedisBuilder, RedisStore, Store as _},
+    store::{Health, RedisStore, Store as _},
 };
 use jwt_revoke_tests::{
     patience::{PATIENCE, until},
     proxy::{Fault, Proxy},
     redis_server::RedisServer,
+    redis_store::{connect_for_tokens, patient_builder as builder},
 };
 
 use crate::{Recorded, issuer};
@@ -23,13 +23,6 @@ use crate::{Recorded, issuer};
 const CHECKS: &str = "jwt_revoke_checks_total";
 const AGE: &str = "jwt_revoke_replica_age_seconds";
 const PROPAGATION: &str = "jwt_revoke_propagation_seconds";
-
-fn builder(url: &str) -> RedisBuilder {
-    RedisStore::builder(url)
-        .with_healing(Duration::ZERO)
-        .with_check_timeout(Duration::from_millis(500))
-        .with_write_timeout(PATIENCE)
-}
 
 /// A guard that is ready, and a token that it admits.
 async fn guard_over(store: RedisStore) -> (Issuer, Guard, String) {
@@ -46,10 +39,7 @@ async fn guard_over(store: RedisStore) -> (Issuer, Guard, String) {
 
 /// Where nothing is recorded: another process.
 async fn elsewhere(url: &str) -> RedisStore {
-    let store = builder(url).connect().await.unwrap();
-    let horizons = Horizons::from_parts(Duration::from_secs(1_200), Duration::from_secs(86_400));
-    store.require(horizons).await.unwrap();
-    store
+    connect_for_tokens(builder(url)).await
 }
 
 async fn until_fresh(guard: &Guard) {

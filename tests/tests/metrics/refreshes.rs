@@ -1,66 +1,20 @@
 //! What becomes of refresh tokens, each outcome apart.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use jwt_revoke_core::{
-    Clock as _, Guard, SystemClock, Timestamp,
-    revocation::{ClaimName, Cutoffs, Horizons, Shard},
+    Clock as _, Guard, SystemClock,
+    revocation::ClaimName,
     session::{Grant, Identity, Outcome, RefreshError, Sessions, Welcome},
-    store::{
-        EmbeddedStore, Lookup, Opened, Revocation, Store, StoreError, Transition, Transitioned,
-    },
+    store::EmbeddedStore,
     token::{ClientId, Scope},
 };
+use jwt_revoke_tests::told_store::ToldStore;
 use serde_json::json;
 
 use crate::{Recorded, issuer};
 
 const REFRESHES: &str = "jwt_revoke_refreshes_total";
-
-/// A store that answers every refresh as it is told.
-#[derive(Clone, Default)]
-struct Told(Arc<Mutex<Option<Outcome>>>);
-
-impl Store for Told {
-    async fn lookup(&self, _: &Lookup<'_>) -> Result<Cutoffs, StoreError> {
-        Ok(Cutoffs::NONE)
-    }
-
-    async fn revoke(&self, _: &[Revocation]) -> Result<Timestamp, StoreError> {
-        Ok(SystemClock::new().now())
-    }
-
-    async fn transition(&self, transition: &Transition<'_>) -> Result<Transitioned, StoreError> {
-        Ok(match transition {
-            Transition::Open(_) => Transitioned::Opened(Opened::Opened(Vec::new())),
-            Transition::End(_) => Transitioned::Ended(Vec::new()),
-            _ => Transitioned::Rotated(self.0.lock().unwrap().clone().ok_or_else(failed)?),
-        })
-    }
-
-    async fn now(&self, _: Shard) -> Result<Timestamp, StoreError> {
-        Ok(SystemClock::new().now())
-    }
-
-    async fn require(&self, _: Horizons) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn ready(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
-
-fn failed() -> StoreError {
-    StoreError::Failed {
-        store: "told".into(),
-        reason: "told to fail".into(),
-    }
-}
 
 fn identity() -> Identity {
     let now = SystemClock::new().now();
@@ -78,7 +32,7 @@ fn identity() -> Identity {
 #[tokio::test]
 async fn each_outcome_is_counted_apart() {
     let recorded = Recorded::new();
-    let (issuer, store) = (issuer(), Told::default());
+    let (issuer, store) = (issuer(), ToldStore::default());
     let tenant = ClaimName::new("tenant").unwrap();
     let verifier = issuer.verifier().with_claim_dimension(tenant);
     let guard = Guard::new(verifier, store.clone());
@@ -111,15 +65,15 @@ async fn each_outcome_is_counted_apart() {
         (Outcome::Unknown, "unknown"),
         (Outcome::Refused, "other_client"),
     ] {
-        *store.0.lock().unwrap() = Some(outcome);
+        store.tell(Some(outcome));
         let _ = sessions.refresh(token, None).await;
         expect(word, 1);
     }
 
-    *store.0.lock().unwrap() = None;
+    store.tell(None);
     sessions.refresh(token, None).await.unwrap_err();
     expect("store_failed", 1);
-    *store.0.lock().unwrap() = Some(Outcome::Rotated(identity()));
+    store.tell(Some(Outcome::Rotated(identity())));
     sessions.refresh("no token", None).await.unwrap_err();
     expect("invalid", 1);
     let too_much: Scope = "everything".parse().unwrap();

@@ -11,18 +11,8 @@ mod races;
 mod size;
 mod user;
 
-use std::time::Duration;
-
-use jwt_revoke_core::store::{RedisBuilder, RedisStore};
-use jwt_revoke_tests::patience::{PATIENCE, until};
-
-/// A store that waits for nobody's memory, with bounds that a loaded machine keeps.
-fn builder(url: &str) -> RedisBuilder {
-    RedisStore::builder(url)
-        .with_healing(Duration::ZERO)
-        .with_check_timeout(Duration::from_millis(500))
-        .with_write_timeout(PATIENCE)
-}
+use jwt_revoke_core::store::RedisStore;
+use jwt_revoke_tests::{patience::until, redis_store::patient_builder as builder};
 
 async fn connect(url: &str) -> RedisStore {
     builder(url).connect().await.unwrap()

@@ -61,7 +61,24 @@ fn replica_of(cluster: &RedisCluster, id: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r8_a_replica_of_a_cluster_takes_over_under_load() {
-    let mut cluster = RedisCluster::start_of(Program::Redis, 3, 1);
+    a_replica_takes_over_under_load(Program::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r8_a_replica_of_a_cluster_of_redis_8_takes_over_under_load() {
+    a_replica_takes_over_under_load(Program::Redis8).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r8_a_replica_of_a_cluster_of_valkey_takes_over_under_load() {
+    a_replica_takes_over_under_load(Program::Valkey).await;
+}
+
+async fn a_replica_takes_over_under_load(program: Program) {
+    if program.is_skipped() {
+        return;
+    }
+    let mut cluster = RedisCluster::start_of(program, 3, 1);
     let url = cluster.url_of_all();
     let (writer, reader) = (connect(&url).await, connect(&url).await);
     let shards: Vec<_> = (0..SHARDS).collect();
@@ -111,41 +128,6 @@ async fn r8_a_replica_of_a_cluster_takes_over_under_load() {
     sessions_work(&reader, &[0, 1]).await;
 }
 
-/// Moves the slot of the first shard from the first node to the third, a key at a time.
-async fn reshard(cluster: &RedisCluster, between: Duration) {
-    let [from, other, to] = &cluster.nodes[..] else {
-        unreachable!("three were started");
-    };
-    let slot = from.cli(&["CLUSTER", "KEYSLOT", "jr:{04s}:meta"]);
-    let (from_id, to_id) = (from.cli(&["CLUSTER", "MYID"]), to.cli(&["CLUSTER", "MYID"]));
-    let port = to.port().to_string();
-    assert_eq!(
-        to.cli(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]),
-        "OK"
-    );
-    assert_eq!(
-        from.cli(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]),
-        "OK"
-    );
-    loop {
-        let keys = from.cli(&["CLUSTER", "GETKEYSINSLOT", &slot, "20"]);
-        if keys.is_empty() {
-            break;
-        }
-        let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
-        migrate.extend(keys.lines());
-        let moved = from.cli(&migrate);
-        assert!(["OK", "NOKEY"].contains(&&*moved), "{moved}");
-        tokio::time::sleep(between).await;
-    }
-    for node in [to, from, other] {
-        assert_eq!(
-            node.cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]),
-            "OK"
-        );
-    }
-}
-
 /// No write was done by half: every entry of the first shard stands in its log, which has no gap.
 fn shard_is_whole(server: &RedisServer) {
     let log = server.cli(&["XRANGE", "jr:{04s}:log", "-", "+"]);
@@ -188,7 +170,7 @@ async fn r8_a_slot_that_moves_under_load_is_followed_and_nothing_is_done_by_half
     let mut load = Load::start(&writer, &reader, users, &shards);
     load.until_all_goes_on().await;
     // Twenty keys at a time: for a while the shard can be neither read nor written.
-    reshard(&cluster, Duration::from_millis(50)).await;
+    cluster.move_first_slot(Duration::from_millis(50)).await;
     load.until_all_goes_on().await;
     until("the copies are fresh", || async {
         writer.health() == Health::Fresh && reader.health() == Health::Fresh

@@ -16,10 +16,10 @@ mod user;
 use std::time::{Duration, Instant};
 
 use jwt_revoke_core::{
-    guard::Consistency,
-    revocation::{Cutoff, Cutoffs, Digest, Dimension, Horizons, Placement, Shard},
+    revocation::{Cutoff, Cutoffs, Digest, Dimension, Placement},
     store::{Lookup, Reach, RedisBuilder, RedisStore, Revocation, Store as _},
 };
+use jwt_revoke_tests::redis_store::{self, connect_for_tokens, shard};
 
 use crate::user::ISSUER;
 
@@ -34,23 +34,13 @@ async fn until<F: Future<Output = bool>>(what: &str, ask: impl Fn() -> F) {
     }
 }
 
-fn shard(number: u8) -> Shard {
-    Shard::new(number).unwrap()
-}
-
-/// A store that waits for nobody's memory.
+/// The same with time enough for a server that is failing over.
 fn builder(url: &str) -> RedisBuilder {
-    RedisStore::builder(url)
-        .with_healing(Duration::ZERO)
-        .with_check_timeout(Duration::from_millis(500))
-        .with_connect_timeout(PATIENCE)
+    redis_store::builder(url).with_connect_timeout(PATIENCE)
 }
 
 async fn connect(url: &str) -> RedisStore {
-    let store = builder(url).connect().await.unwrap();
-    let horizons = Horizons::from_parts(Duration::from_secs(1_200), Duration::from_secs(86_400));
-    store.require(horizons).await.unwrap();
-    store
+    connect_for_tokens(builder(url)).await
 }
 
 /// A user's cutoff, now.
@@ -69,12 +59,7 @@ fn subject(value: &str, at: u8) -> Revocation {
 
 /// What the copy of this process says, however old it is.
 fn mirrored(store: &RedisStore, at: u8, digest: Digest) -> Cutoffs {
-    let digests = [digest];
-    let query = Lookup::new(shard(at), &digests).with_consistency(Consistency::Mirror {
-        max_staleness: Duration::MAX,
-    });
-    let found = store.lookup_now(&query);
-    found.map_or(Cutoffs::NONE, |found| found.unwrap())
+    redis_store::mirrored(store, at, digest).unwrap_or(Cutoffs::NONE)
 }
 
 async fn until_mirrored(store: &RedisStore, at: u8, digest: Digest) {

@@ -5,12 +5,12 @@ use std::time::Duration;
 use jwt_revoke_core::{
     revocation::SHARDS,
     session::Outcome,
-    store::{Health, RedisStore, Store as _},
+    store::{Durability, Health, RedisStore, Store as _},
 };
 use jwt_revoke_tests::redis_server::{RedisSentinels, RedisServer};
 
 use crate::{
-    asked, connect, mirrored,
+    asked, builder, connect, mirrored,
     rights::{documented, documented_for},
     subject, until, until_found, until_mirrored,
     user::User,
@@ -28,6 +28,9 @@ impl Group {
         };
         let (keys, mut rights) = documented();
         rights.extend(documented_for("a primary behind Sentinels"));
+        rights.extend(documented_for("durability"));
+        // Which this server does not know.
+        rights.retain(|right| right != "+waitaof");
         let user = |name| ["ACL", "SETUSER", name, "on", ">hunter2"].to_vec();
         for server in &group.sentinels.servers {
             let mut admin = user("admin");
@@ -53,6 +56,13 @@ impl Group {
             unreachable!("two were started");
         };
         [primary, replica]
+    }
+
+    /// Has the primary refuse writes without its replica, as the documents advise.
+    fn fence(&self) {
+        let [primary, _] = self.servers();
+        admin(primary, &["CONFIG", "SET", "min-replicas-max-lag", "1"]);
+        admin(primary, &["CONFIG", "SET", "min-replicas-to-write", "1"]);
     }
 
     /// Cuts the primary off from its replica and from the sentinels; they promote the replica.
@@ -195,9 +205,7 @@ async fn r8_a_primary_that_was_replaced_and_refuses_writes_is_left() {
     let [primary, _] = group.servers();
     let url = group.url();
     let store = connect(&url).await;
-    // As the documents advise.
-    admin(primary, &["CONFIG", "SET", "min-replicas-max-lag", "1"]);
-    admin(primary, &["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    group.fence();
     group.part().await;
     group.until_promoted().await;
     // The partition lasts, and nothing but its refusals tells of it.
@@ -220,4 +228,36 @@ async fn r8_a_primary_that_was_replaced_and_refuses_writes_is_left() {
     })
     .await;
     assert!(admin(primary, &["ROLE"]).starts_with("master"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r8_a_primary_that_was_replaced_is_left_by_writes_that_wait_for_a_replica() {
+    let group = Group::start();
+    let [primary, replica] = group.servers();
+    let url = group.url();
+    let durability = Durability::Replicated {
+        replicas: 1,
+        timeout: Duration::from_millis(500),
+    };
+    let store = builder(&url).with_durability(durability);
+    let store = store.connect().await.unwrap();
+    // By a connection that is there, and stays with the old primary.
+    let before = subject("before", 5);
+    store.revoke(std::slice::from_ref(&before)).await.unwrap();
+    group.fence();
+    group.part().await;
+    group.until_promoted().await;
+    let spare = RedisServer::start();
+    spare.cli(&["REPLICAOF", "127.0.0.1", &replica.port().to_string()]);
+    let revocation = subject("alice", 5);
+    until("the new primary has it, and its replica", || async {
+        store
+            .revoke(std::slice::from_ref(&revocation))
+            .await
+            .is_ok()
+    })
+    .await;
+    let key = format!("*:deny:{}", revocation.digest);
+    assert_ne!(spare.cli(&["KEYS", &key]), "");
+    assert_eq!(admin(primary, &["KEYS", &key]), "");
 }

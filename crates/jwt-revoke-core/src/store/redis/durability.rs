@@ -32,6 +32,9 @@ pub enum Durability {
     },
     /// It is on the primary's disk, and on that of so many replicas (`WAITAOF`): it survives a crash of
     /// the host. Needs Redis 7.2 or Valkey with `appendonly yes`; connecting to another server fails.
+    ///
+    /// Use `appendfsync always`: with `everysec` some servers, Valkey 9.1 among them, confirm before the disk
+    /// has it (`docs/redis.md`).
     Fsynced {
         /// How many replicas beside the primary; 0 for it alone.
         replicas: u32,

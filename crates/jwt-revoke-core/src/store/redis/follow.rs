@@ -4,8 +4,9 @@
 //! connections of its own, because a blocked read blocks its connection. It ends with the store.
 
 use std::{
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Weak, atomic::Ordering},
+    thread,
     time::Duration,
 };
 
@@ -49,19 +50,30 @@ pub(super) fn start(store: Weak<Inner>, config: Config) -> std::io::Result<Follo
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (open, closed) = oneshot::channel();
-    std::thread::Builder::new()
+    let weak = Weak::clone(&store);
+    let (open, mut closed) = oneshot::channel();
+    let follow = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = &mut closed => {}
+                () = follow_all(&store, &config) => {}
+                () = purge(&store) => {}
+            }
+        });
+    };
+    thread::Builder::new()
         .name("jwt-revoke-follow".to_owned())
-        .spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    _ = closed => {}
-                    () = follow_all(&store, &config) => {}
-                    () = purge(&store) => {}
-                }
-            });
-        })?;
+        .spawn(move || outlive_panics(&weak, follow))?;
     Ok(FollowerHandle { _open: open })
+}
+
+/// Follows until the store is gone. Spans, events and counters run code of the application on this thread, so
+/// even to tell that following panicked may panic, and must not be its end.
+fn outlive_panics(store: &Weak<Inner>, mut follow: impl FnMut()) {
+    while catch_unwind(AssertUnwindSafe(&mut follow)).is_err() && store.strong_count() > 0 {
+        let _ = catch_unwind(AssertUnwindSafe(|| restarted(store, Restart::Panicked)));
+        thread::sleep(PAUSE);
+    }
 }
 
 /// Forgets now and then what has expired.

@@ -5,10 +5,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -26,7 +23,12 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::store::redis::{failure::Failure, scripts::Script, words::Words};
+use crate::store::redis::{
+    connects::{Connection, Connects},
+    failure::Failure,
+    scripts::Script,
+    words::Words,
+};
 
 /// A connection (one to every primary of a Cluster) that comes back by itself, until it is dropped.
 pub(super) struct Link {
@@ -37,7 +39,7 @@ pub(super) struct Link {
     /// Dropped with the link, which ends the task that drives it.
     _open: oneshot::Sender<()>,
     demoted: Mutex<Option<tokio::time::Instant>>,
-    connects: Arc<AtomicU64>,
+    connects: Arc<Connects>,
 }
 
 /// What a link is for.
@@ -101,7 +103,7 @@ impl Link {
         let client = builder.build().map_err(|error| error.to_string())?;
         let (report, state) = watch::channel(LinkState::Connecting);
         let (open, closed) = oneshot::channel();
-        let connects = Arc::new(AtomicU64::new(0));
+        let connects = Arc::new(Connects::default());
         tokio::spawn(drive(client.clone(), report, Arc::clone(&connects), closed));
         Ok(Self {
             client,
@@ -133,9 +135,9 @@ impl Link {
         routing.get_server(slot).cloned()
     }
 
-    /// How many connections were made so far: when it rises, it may be to another server.
-    pub(super) fn connects(&self) -> u64 {
-        self.connects.load(Ordering::Acquire)
+    /// The latest connection to the primary of `slot`: when it is another, so may the server be.
+    pub(super) fn connection(&self, slot: u16) -> Connection {
+        self.connects.latest(self.server_of(slot))
     }
 
     /// Sends a command to the primary of `slot`, within the link's bound.
@@ -275,7 +277,7 @@ impl Link {
 async fn drive(
     client: Client,
     report: watch::Sender<LinkState>,
-    count: Arc<AtomicU64>,
+    made: Arc<Connects>,
     mut closed: oneshot::Receiver<()>,
 ) {
     let mut errors = client.error_rx();
@@ -293,8 +295,12 @@ async fn drive(
                 // can be mended while we run, so we do not.
                 _ = &mut task => break,
                 connect = connects.recv() => match connect {
-                    Ok(_) | Err(RecvError::Lagged(_)) => {
-                        count.fetch_add(1, Ordering::Release);
+                    Ok(server) => {
+                        made.add(server);
+                        report.send_replace(LinkState::Up);
+                    }
+                    Err(RecvError::Lagged(_)) => {
+                        made.add_unknown();
                         report.send_replace(LinkState::Up);
                     }
                     Err(RecvError::Closed) => break,

@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -24,6 +24,7 @@ use crate::{
         redis::{
             Inner,
             client::Reply,
+            connects::Connection,
             failure::{Failure, Purpose},
             keys::{LAYOUT, shard_slot},
             log,
@@ -42,8 +43,8 @@ pub(super) struct Healing {
     /// When healing of a shard was last begun, and whether it still runs.
     running: Mutex<[Option<(Instant, bool)>; SHARDS as usize]>,
     required: Mutex<Option<Horizons>>,
-    /// How many connections there had been when everything was put back last.
-    connects: AtomicU64,
+    /// Over which connection to each shard what this process wrote was put back last.
+    over: Mutex<[Option<Connection>; SHARDS as usize]>,
     /// Whether each shard is to be mended, and nobody has begun.
     due: [AtomicBool; SHARDS as usize],
     /// Whether each shard has lost entries, and does not say so yet.
@@ -102,6 +103,17 @@ impl Healing {
     fn set_healed(&self, shard: Shard, epoch: Vec<u8>) {
         let mut healed = self.healed.write().unwrap_or_else(PoisonError::into_inner);
         healed[usize::from(shard.number())] = Some(epoch);
+    }
+
+    /// Whether what this process wrote to `shard` has been put back over this connection.
+    fn is_put_back_over(&self, shard: Shard, connection: &Connection) -> bool {
+        let over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        over[usize::from(shard.number())].as_ref() == Some(connection)
+    }
+
+    fn put_back_over(&self, shard: Shard, connection: Connection) {
+        let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        over[usize::from(shard.number())] = Some(connection);
     }
 
     /// Whether the caller is the one to heal `shard` now.
@@ -191,12 +203,13 @@ impl Inner {
     /// Looks after all shards: gives an epoch to those without, and puts back what they lack.
     ///
     /// After a failover the epoch is the same, and the last writes may be missing. It cannot happen
-    /// without a new connection, so then this process puts back what it wrote lately. What it only read
-    /// is missed by the follower, whose log ends too early or has a gap.
+    /// without a new connection to whoever has the shard, so then this process puts back what it wrote
+    /// lately. What it only read is missed by the follower, whose log ends too early or has a gap.
     pub(super) async fn heal_all(self: &Arc<Self>) -> Result<(), StoreError> {
-        let connects = self.writes.connects();
-        let moved = self.healing.connects.load(Ordering::Acquire) != connects;
         let healing = Shard::all().map(|shard| async move {
+            // Before anything is written over it.
+            let connection = self.writes.connection(shard_slot(shard));
+            let moved = !self.healing.is_put_back_over(shard, &connection);
             // The follower looks too, unless it cannot.
             let silence = self.replica.silence(shard);
             let unheard = silence.is_none_or(|silence| silence > defaults::PROBE_INTERVAL);
@@ -206,15 +219,11 @@ impl Inner {
             if moved {
                 let (own, _) = self.remembered(shard);
                 self.put_back_all(shard, &own).await?;
+                self.healing.put_back_over(shard, connection);
             }
             Ok(())
         });
-        join_all(healing)
-            .await
-            .into_iter()
-            .collect::<Result<(), StoreError>>()?;
-        self.healing.connects.store(connects, Ordering::Release);
-        Ok(())
+        join_all(healing).await.into_iter().collect()
     }
 
     /// Gives a shard an epoch if it has none, and puts back what this process remembers of it, with

@@ -12,6 +12,7 @@ mod breaker;
 mod client;
 mod commit;
 mod config;
+mod connects;
 mod durability;
 mod failure;
 mod follow;

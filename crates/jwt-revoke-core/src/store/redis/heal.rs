@@ -1,7 +1,7 @@
 //! Putting back what a shard has lost.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     convert::Infallible,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use tracing::Instrument as _;
 
 use crate::{
-    clock::millis,
+    clock::{Timestamp, millis},
     defaults,
     revocation::{Cutoff, Digest, Horizons, Life, SHARDS, Shard},
     store::{
@@ -49,8 +49,8 @@ pub(super) struct Healing {
     due: [AtomicBool; SHARDS as usize],
     /// Whether each shard has lost entries, and does not say so yet.
     lost: [AtomicBool; SHARDS as usize],
-    /// What this process wrote lately, in order.
-    recent: Mutex<VecDeque<(Instant, Shard, Digest)>>,
+    /// What this process wrote lately, in order. Beside the copy, which may have no room for it.
+    recent: Mutex<VecDeque<(Instant, Shard, Remembered)>>,
 }
 
 impl Healing {
@@ -65,20 +65,26 @@ impl Healing {
         *required = Some(required.map_or(horizons, |held| held.max(horizons)));
     }
 
-    fn wrote(&self, shard: Shard, digest: Digest) {
+    fn wrote(&self, shard: Shard, entry: Remembered) {
         let now = Instant::now();
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         while recent.len() >= RECENT || recent.front().is_some_and(|(at, ..)| *at + LATELY < now) {
             recent.pop_front();
         }
-        recent.push_back((now, shard, digest));
+        recent.push_back((now, shard, entry));
     }
 
     /// What this process wrote lately to `shard`.
-    fn recent(&self, shard: Shard) -> HashSet<Digest> {
+    fn recent(&self, shard: Shard) -> HashMap<Digest, (Cutoff, Life)> {
+        let now = Instant::now();
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_shard = recent.iter().filter(|(_, at, _)| *at == shard);
-        of_shard.map(|(_, _, digest)| *digest).collect()
+        let mut written: HashMap<Digest, (Cutoff, Life)> = HashMap::new();
+        for (at, _, (digest, cutoff, life)) in recent.iter().filter(|(_, of, _)| *of == shard) {
+            let left = life.after(now - *at);
+            let entry = written.entry(*digest).or_insert((*cutoff, left));
+            *entry = (entry.0.max(*cutoff), entry.1.max(left));
+        }
+        written
     }
 
     fn is_healed(&self, shard: Shard, epoch: &[u8]) -> bool {
@@ -195,9 +201,9 @@ impl Inner {
         } else {
             kept.min(horizons.access)
         };
-        self.replica
-            .keep(shard, digest, cutoff, Life { kept, needed });
-        self.healing.wrote(shard, digest);
+        let life = Life { kept, needed };
+        self.replica.keep(shard, digest, cutoff, life);
+        self.healing.wrote(shard, (digest, cutoff, life));
     }
 
     /// Looks after all shards: gives an epoch to those without, and puts back what they lack.
@@ -337,8 +343,11 @@ impl Inner {
         let rest = async {
             self.await_turn(shard).await?;
             let logged = self.logged(shard).await?;
-            read.retain(|(digest, cutoff, _)| {
-                logged.get(digest).is_none_or(|logged| logged < cutoff)
+            let now = self.server_clock();
+            read.retain(|(digest, cutoff, life)| {
+                logged.get(digest).is_none_or(|(logged, expiry)| {
+                    logged < cutoff || is_short(expiry.saturating_since(now), life.kept)
+                })
             });
             put_back += self.put_back_all(shard, &read).await?;
             // The next in turn need not wait until it lapses.
@@ -354,9 +363,17 @@ impl Inner {
 
     /// What this process wrote lately to `shard`, and what else it knows of it.
     fn remembered(&self, shard: Shard) -> (Vec<Remembered>, Vec<Remembered>) {
-        let written = self.healing.recent(shard);
-        let entries = self.replica.of_shard(shard).into_iter();
-        entries.partition(|(digest, ..)| written.contains(digest))
+        let mut written = self.healing.recent(shard);
+        let mut read = Vec::new();
+        for (digest, cutoff, life) in self.replica.of_shard(shard) {
+            match written.get_mut(&digest) {
+                Some(own) => *own = (own.0.max(cutoff), own.1.max(life)),
+                None => read.push((digest, cutoff, life)),
+            }
+        }
+        let own = written.into_iter();
+        let own = own.map(|(digest, (cutoff, life))| (digest, cutoff, life));
+        (own.collect(), read)
     }
 
     /// As long as somebody has more to say, the shard is not whole.
@@ -386,13 +403,16 @@ impl Inner {
         }
     }
 
-    /// The cutoffs that the log of `shard` tells.
-    async fn logged(&self, shard: Shard) -> Result<HashMap<Digest, Cutoff>, StoreError> {
+    /// The cutoffs that the log of `shard` tells, and when they expire by the server's clock.
+    async fn logged(
+        &self,
+        shard: Shard,
+    ) -> Result<HashMap<Digest, (Cutoff, Timestamp)>, StoreError> {
         let mut logged = HashMap::new();
         let hear = |entry: log::Logged| {
-            if let Some((digest, cutoff)) = entry.subject() {
-                let held = logged.entry(digest).or_insert(cutoff);
-                *held = cutoff.max(*held);
+            if let Some((digest, cutoff, expiry)) = entry.subject() {
+                let held = logged.entry(digest).or_insert((cutoff, expiry));
+                *held = (held.0.max(cutoff), held.1.max(expiry));
             }
         };
         let (slot, key) = (shard_slot(shard), self.keys.log(shard));
@@ -476,6 +496,11 @@ pub(super) enum Missing {
     Lost,
 }
 
+/// Whether an entry lives so much shorter than it must that a script would lengthen it: `raise.lua`.
+fn is_short(left: Duration, wanted: Duration) -> bool {
+    left < wanted.saturating_sub((wanted / 10).min(SLACK))
+}
+
 /// An entry, and how long it still lives.
 pub(super) type Remembered = (Digest, Cutoff, Life);
 
@@ -494,6 +519,9 @@ const FEW: usize = 1_024;
 /// failover loses was written a moment before.
 const LATELY: Duration = Duration::from_secs(5 * 60);
 const RECENT: usize = 100_000;
+
+/// What an entry may lack of the life that it must have, at most: `raise.lua`.
+const SLACK: Duration = Duration::from_secs(60);
 
 /// How long after the start of one attempt to heal a shard the next may start.
 const PAUSE: Duration = Duration::from_millis(100);

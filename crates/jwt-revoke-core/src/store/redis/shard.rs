@@ -381,6 +381,13 @@ impl Inner {
         now.max(Timestamp::from_millis(before))
     }
 
+    /// What the server's clock shows, as far as is known here.
+    pub(super) fn server_clock(&self) -> Timestamp {
+        let offset = self.clocks.offset.load(Ordering::Relaxed);
+        let ours = self.settings.clock.now().as_millis();
+        Timestamp::from_millis(ours.saturating_add_signed(offset))
+    }
+
     /// An error if the server's clock and ours have come apart so far that entries could expire
     /// before their tokens. Lookups go on: which of the two is wrong, nobody here knows.
     pub(super) fn check_clock(&self) -> Result<(), StoreError> {

@@ -51,6 +51,8 @@ pub(super) struct Healing {
     lost: [AtomicBool; SHARDS as usize],
     /// What this process wrote lately, in order. Beside the copy, which may have no room for it.
     recent: Mutex<VecDeque<(Instant, Shard, Remembered)>>,
+    /// When it was last told that each shard did not take entries back.
+    told: Mutex<[Option<Instant>; SHARDS as usize]>,
 }
 
 impl Healing {
@@ -135,6 +137,18 @@ impl Healing {
                 true
             }
         }
+    }
+
+    /// Whether it may be told again that `shard` did not take entries back.
+    fn may_tell(&self, shard: Shard) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = &mut told[usize::from(shard.number())];
+        let now = Instant::now();
+        let may = last.is_none_or(|last| now >= last + TELL);
+        if may {
+            *last = Some(now);
+        }
+        may
     }
 
     fn end(&self, shard: Shard) {
@@ -423,21 +437,23 @@ impl Inner {
         Ok(logged)
     }
 
-    /// Returns how many there were.
+    /// Returns how many the shard lacked.
     async fn put_back_all(
         &self,
         shard: Shard,
         entries: &[Remembered],
     ) -> Result<usize, StoreError> {
+        let mut lacked = 0;
         for chunk in entries.chunks(CHUNK) {
-            self.put_back(shard, chunk).await?;
-            self.meters.healed(chunk.len());
+            let put_back = self.put_back(shard, chunk).await?;
+            self.meters.healed(put_back);
+            lacked += put_back;
             sleep(BREATH).await;
         }
-        Ok(entries.len())
+        Ok(lacked)
     }
 
-    async fn put_back(&self, shard: Shard, entries: &[Remembered]) -> Result<(), StoreError> {
+    async fn put_back(&self, shard: Shard, entries: &[Remembered]) -> Result<usize, StoreError> {
         self.write_entries(shard, entries, false).await
     }
 
@@ -454,13 +470,27 @@ impl Inner {
         Ok(())
     }
 
-    /// `told` says whether people are told of them.
+    /// An operator must hear of it: tokens that these cover work again when no process knows them any more.
+    fn tell_dropped(&self, shard: Shard, entries: u64) {
+        self.meters
+            .not_healed(usize::try_from(entries).unwrap_or(usize::MAX));
+        if self.healing.may_tell(shard) {
+            tracing::error!(
+                store = %self.name, %shard, entries,
+                "entries were not put back into a shard that lacks them: their cutoffs lie further ahead of \
+                 the store's clock than any may, so another clock was wrong, or is; set the clocks right \
+                 and revoke again"
+            );
+        }
+    }
+
+    /// `told` says whether people are told of them. Returns how many the shard lacked.
     async fn write_entries(
         &self,
         shard: Shard,
         entries: &[Remembered],
         told: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<usize, StoreError> {
         let least = self.least_horizons();
         let mut words = self.keys.of_script(shard);
         for (digest, ..) in entries {
@@ -481,9 +511,16 @@ impl Inner {
             let marks = marks.iter().filter(|(holds, _)| *holds);
             words.number(marks.map(|(_, mark)| mark).sum());
         }
-        self.write(shard, &HEAL, &words, self.deadline())
-            .await
-            .map(drop)
+        let answer = self.write(shard, &HEAL, &words, self.deadline()).await?;
+        let [_, _, put_back, dropped] = answer.as_slice() else {
+            return Err(self.odd(&answer));
+        };
+        let count = |reply: &Reply| reply.number().ok_or_else(|| self.odd(&answer));
+        let (put_back, dropped) = (count(put_back)?, count(dropped)?);
+        if dropped > 0 {
+            self.tell_dropped(shard, dropped);
+        }
+        Ok(usize::try_from(put_back).unwrap_or(usize::MAX))
     }
 }
 
@@ -519,6 +556,9 @@ const FEW: usize = 1_024;
 /// failover loses was written a moment before.
 const LATELY: Duration = Duration::from_secs(5 * 60);
 const RECENT: usize = 100_000;
+
+/// How often at most it is told that a shard does not take entries back.
+const TELL: Duration = Duration::from_secs(60);
 
 /// What an entry may lack of the life that it must have, at most: `raise.lua`.
 const SLACK: Duration = Duration::from_secs(60);

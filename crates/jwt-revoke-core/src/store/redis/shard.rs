@@ -370,15 +370,19 @@ impl Inner {
 
     /// Takes note of an instant of the server's clock, and returns the latest that was seen.
     pub(super) fn saw(&self, shard: Shard, now: Timestamp) -> Timestamp {
-        let ours = self.settings.clock.now().as_millis();
-        let offset = i128::from(now.as_millis()) - i128::from(ours);
-        let offset = offset.clamp(i64::MIN.into(), i64::MAX.into());
-        self.clocks
-            .offset
-            .store(i64::try_from(offset).unwrap_or(i64::MAX), Ordering::Relaxed);
+        let offset = self.offset_of(now);
+        self.clocks.offset.store(offset, Ordering::Relaxed);
         let seen = &self.clocks.seen[usize::from(shard.number())];
         let before = seen.fetch_max(now.as_millis(), Ordering::Relaxed);
         now.max(Timestamp::from_millis(before))
+    }
+
+    /// This instant less what our clock shows, in milliseconds.
+    fn offset_of(&self, now: Timestamp) -> i64 {
+        let ours = self.settings.clock.now().as_millis();
+        let offset = i128::from(now.as_millis()) - i128::from(ours);
+        let offset = offset.clamp(i64::MIN.into(), i64::MAX.into());
+        i64::try_from(offset).unwrap_or(i64::MAX)
     }
 
     /// What the server's clock shows, as far as is known here.
@@ -388,10 +392,10 @@ impl Inner {
         Timestamp::from_millis(ours.saturating_add_signed(offset))
     }
 
-    /// An error if the server's clock and ours have come apart so far that entries could expire
+    /// An error if a shard's clock and ours have come apart so far that entries could expire
     /// before their tokens. Lookups go on: which of the two is wrong, nobody here knows.
-    pub(super) fn check_clock(&self) -> Result<(), StoreError> {
-        let offset = self.clocks.offset.load(Ordering::Relaxed);
+    pub(super) fn check_clock(&self, state: &ShardState) -> Result<(), StoreError> {
+        let offset = self.offset_of(state.now);
         let most = defaults::HORIZON_MARGIN / 2;
         if Duration::from_millis(offset.unsigned_abs()) <= most {
             return Ok(());

@@ -225,12 +225,11 @@ impl RedisBuilder {
             });
         }
         let durability = self.settings.durability;
-        if let Err(reason) = durability.check(self.settings.write_timeout) {
-            return Err(StoreError::Address {
-                address: address.name,
-                reason,
-            });
-        }
+        let proof = durability.proof(self.settings.write_timeout);
+        let proof = proof.map_err(|reason| StoreError::Address {
+            address: address.name.clone(),
+            reason,
+        })?;
         #[cfg(feature = "redis-rustls")]
         let tls = address
             .tls
@@ -252,7 +251,7 @@ impl RedisBuilder {
             tls,
             ..fred::types::config::Config::default()
         };
-        RedisStore::launch(&address, &config, self.settings)
+        RedisStore::launch(&address, &config, self.settings, proof)
     }
 }
 

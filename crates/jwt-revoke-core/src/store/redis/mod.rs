@@ -49,6 +49,7 @@ use self::{
     client::{Link, LinkOptions},
     commit::Commits,
     config::Settings,
+    durability::Proof,
     follow::FollowerHandle,
     heal::Healing,
     keys::Keys,
@@ -153,7 +154,12 @@ impl RedisStore {
         RedisBuilder::new(url)
     }
 
-    fn launch(address: &Address, config: &Config, settings: Settings) -> Result<Self, StoreError> {
+    fn launch(
+        address: &Address,
+        config: &Config,
+        settings: Settings,
+        proof: Option<Proof>,
+    ) -> Result<Self, StoreError> {
         let open = |reason: String| StoreError::Open {
             store: address.name.clone(),
             reason,
@@ -178,12 +184,9 @@ impl RedisStore {
             checks: link(settings.check_timeout, 2)?,
             // A lost answer to a write is our business: see `Inner::write`.
             writes: link(settings.write_timeout, 1)?,
-            commits: Commits::new(
-                settings.durability,
-                config,
-                options(settings.write_timeout, 1),
-                runtime,
-            ),
+            commits: proof.map(|proof| {
+                Commits::new(proof, config, options(settings.write_timeout, 1), runtime)
+            }),
             breakers: Default::default(),
             waiting: AtomicUsize::new(0),
             started: AtomicBool::new(false),

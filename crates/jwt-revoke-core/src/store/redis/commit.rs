@@ -44,10 +44,11 @@ use tokio::{
 use crate::{
     revocation::Shard,
     store::redis::{
-        client::{Command, Link, LinkOptions, Reply},
+        client::{Command, Link, LinkOptions},
         durability::Proof,
         failure::Failure,
         keys::shard_slot,
+        reply::Reply,
         scripts::Script,
         words::Words,
     },

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use crate::store::redis::{
-    client::{Command, Reply},
-    failure::Failure,
-};
+use crate::store::redis::{client::Command, failure::Failure, reply::Reply};
 
 /// How durable a write is before whoever asked for it hears that it was done: revocations, and the steps
 /// of sessions. Set by [`RedisBuilder::with_durability`](crate::store::RedisBuilder::with_durability).

@@ -29,11 +29,12 @@ use crate::{
     revocation::{Moment, Replica, SHARDS, Shard},
     store::redis::{
         Inner,
-        client::{Link, LinkOptions, Reply},
+        client::{Link, LinkOptions},
         failure::Failure,
         heal::Missing,
         keys::{Keys, shard_slot},
         log::{self, Bounds, Cursor},
+        reply::Reply,
         scripts::STATE,
         shard::{Probe, ShardState},
     },

@@ -23,11 +23,11 @@ use crate::{
         StoreError,
         redis::{
             Inner,
-            client::Reply,
             connects::Connection,
             failure::{Failure, Purpose},
             keys::{LAYOUT, shard_slot},
             log,
+            reply::Reply,
             revoke::fallback_horizons,
             scripts::HEAL,
             shard::Probe,

@@ -9,10 +9,7 @@ use crate::{
     defaults,
     revocation::{Cutoff, Digest, Horizons, Life},
     store::redis::{
-        client::{Link, Reply},
-        failure::Failure,
-        lookup::read_cutoff,
-        session::record,
+        client::Link, failure::Failure, lookup::read_cutoff, reply::Reply, session::record,
     },
 };
 

@@ -21,6 +21,7 @@ mod keys;
 mod log;
 mod lookup;
 mod measure;
+mod reply;
 mod revoke;
 mod scripts;
 mod session;

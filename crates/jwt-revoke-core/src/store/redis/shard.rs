@@ -20,10 +20,10 @@ use crate::{
         StoreError,
         redis::{
             Inner,
-            client::Reply,
             commit::Committed,
             failure::{Failure, Purpose},
             keys::{LAYOUT, shard_slot},
+            reply::Reply,
             revoke::fallback_horizons,
             scripts::{STATE, Script},
             words::Words,

@@ -9,8 +9,8 @@ use crate::{
         Ending, EndingOthers, Index, StoreError,
         redis::{
             Inner,
-            client::Reply,
             keys::is_session,
+            reply::Reply,
             revoke::brief,
             scripts::{END, END_OTHERS},
             session::{

@@ -17,9 +17,9 @@ use crate::{
         Index, StoreError, Transition, Transitioned,
         redis::{
             Inner,
-            client::Reply,
             keys::LAYOUT,
             lookup::read_cutoff,
+            reply::Reply,
             revoke::brief,
             scripts::{MARK, Script},
             words::Words,

@@ -17,10 +17,13 @@ mod durability;
 mod failure;
 mod follow;
 mod heal;
+mod healing;
 mod keys;
 mod log;
 mod lookup;
 mod measure;
+mod mend;
+mod put_back;
 mod reply;
 mod revoke;
 mod scripts;
@@ -52,7 +55,7 @@ use self::{
     config::Settings,
     durability::Proof,
     follow::FollowerHandle,
-    heal::Healing,
+    healing::Healing,
     keys::Keys,
     shard::Clocks,
     wide::Wides,

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::{
     defaults,
     revocation::{Cutoff, Digest, Life, Moment, Shard},
-    store::redis::{Inner, heal::Remembered},
+    store::redis::{Inner, healing::Remembered},
 };
 
 /// The wide revocations that were read, and those of them that are yet to be looked after.

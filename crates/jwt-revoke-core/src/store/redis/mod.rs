@@ -29,6 +29,7 @@ mod revoke;
 mod scripts;
 mod session;
 mod shard;
+mod source;
 mod start;
 #[cfg(feature = "redis-rustls")]
 mod tls;

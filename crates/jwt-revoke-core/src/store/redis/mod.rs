@@ -35,6 +35,7 @@ mod start;
 mod tls;
 mod wide;
 mod words;
+mod write;
 
 use std::{
     fmt,

@@ -13,7 +13,7 @@ use std::{
 };
 
 use jwt_revoke_core::{
-    Timestamp,
+    Timestamp, defaults,
     revocation::{ClaimName, Cutoff, Digest, Dimension},
     session::{Outcome, Policy, Presented, Record, ReuseScope, SessionCap, WhenFull},
     store::{Lookup, Opened, Reach, Revocation, Store},
@@ -207,6 +207,8 @@ impl<'a, W: World> History<'a, W> {
         for digest in [user.digest, team(user).digest] {
             if let Some(Cutoff::At(cutoff)) = self.find(user, digest).await {
                 traces.push(cutoff);
+                // Of a reuse that was found in a session of a clock that was ahead.
+                traces.push(cutoff.saturating_sub(defaults::MAX_CUTOFF_AHEAD));
             }
         }
         traces.retain(|trace| (before..=after).contains(trace));
@@ -276,6 +278,13 @@ impl<'a, W: World> History<'a, W> {
         };
         let mut line = Line::new(&user, opened_at, &self.policy());
         line.covering.push(team(&user).digest);
+        if self.dice.one_in(12) {
+            // As a clock leaves it that was ahead and has been put right.
+            let (record, ahead) = (&mut line.record, seconds(86_400));
+            record.last_used_at = record.last_used_at.saturating_add(ahead);
+            let idle_deadline = record.idle_deadline.saturating_add(ahead);
+            record.idle_deadline = idle_deadline.min(record.absolute_deadline);
+        }
         let when_full = [WhenFull::EvictOldest, WhenFull::Refuse][self.dice.roll(2)];
         let limit = self.dice.roll(4) as u32;
         let cap = self

@@ -126,6 +126,13 @@ impl Model {
             Effect::EndSubject(at) => {
                 self.end_session(&line.session);
                 self.revoke(line.user.digest, Cutoff::At(at));
+                let later = self.sessions.iter().filter(|(_, (subject, record))| {
+                    *subject == line.user.digest && record.opened_at > at
+                });
+                let later: Vec<_> = later.map(|(session, _)| session.clone()).collect();
+                for session in &later {
+                    self.end_session(session);
+                }
             }
         }
         outcome
@@ -155,6 +162,7 @@ impl Model {
     /// `Transition::List`
     pub fn list(&self, user: &User, now: Timestamp) -> Vec<(SessionId, Record)> {
         let theirs = self.sessions.iter().filter(|(_, (subject, record))| {
+            let now = now.max(record.last_used_at);
             let expired = now >= record.idle_deadline || now >= record.absolute_deadline;
             *subject == user.digest && !expired
         });
@@ -169,7 +177,8 @@ impl Model {
     pub fn mark_privileges(&mut self, user: &User, now: Timestamp) {
         for (subject, record) in self.sessions.values_mut() {
             if *subject == user.digest {
-                record.privileges_changed_at = now;
+                let marked = record.privileges_changed_at;
+                record.privileges_changed_at = now.max(record.last_used_at).max(marked);
             }
         }
     }

@@ -195,6 +195,19 @@ impl Line {
 
     /// Ends it, as `owner`.
     pub async fn end<S: Store>(&self, store: &S, owner: &User) -> Vec<SessionId> {
+        self.try_end(store, owner).await.expect("an answer")
+    }
+
+    /// The same, where the store may fail.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn try_end<S: Store>(
+        &self,
+        store: &S,
+        owner: &User,
+    ) -> Result<Vec<SessionId>, StoreError> {
         let ending = Ending {
             index: self.user.index(),
             session: &self.session,
@@ -202,7 +215,7 @@ impl Line {
             owner: &owner.subject,
             cause: "logout",
         };
-        ended(step(store, Transition::End(&ending)).await)
+        store.transition(&Transition::End(&ending)).await.map(ended)
     }
 
     /// Ends all others of its user.

@@ -180,6 +180,49 @@ async fn r2_a_login_that_is_not_confirmed_is_an_error_and_leaves_no_session() {
     assert_eq!(server.cli(&["KEYS", "*:session:*"]).lines().count(), 1);
 }
 
+#[tokio::test]
+async fn r2_an_end_that_is_not_confirmed_is_answered_when_it_is_asked_for_again_and_to_its_owner_only()
+ {
+    let server = primary();
+    let replica = replica_of(server.port()).await;
+    let store = connect(&server.url(), REPLICATED).await;
+    let (user, policy) = (User::new("alice"), patient());
+    let line = open(&store, &user, &policy).await;
+    replica.freeze();
+    for _ in 0..2 {
+        let ended = line.try_end(&store, &user).await;
+        assert!(is_unconfirmed(&ended), "{ended:?}");
+    }
+    replica.resume();
+    until("it is confirmed", || async {
+        let ended = line.try_end(&store, &user).await;
+        assert!(
+            is_unconfirmed(&ended)
+                || matches!(&ended, Ok(ended) if *ended == [line.session.clone()])
+        );
+        ended.is_ok()
+    })
+    .await;
+    assert!(has(&replica, &line.entry));
+    // Another process tells the owner the same, and a stranger nothing, in whichever shard.
+    let other = connect(&server.url(), REPLICATED).await;
+    let ended = line.end(&other, &user).await;
+    assert_eq!(ended, std::slice::from_ref(&line.session));
+    let names = (0..).map(|n| User::new(&format!("mallory-{n}")));
+    let same = names.clone().find(|mallory| mallory.shard == user.shard);
+    let another = names.clone().find(|mallory| mallory.shard != user.shard);
+    for mallory in [same.unwrap(), another.unwrap()] {
+        let mut theirs = line.clone();
+        theirs.user = mallory.clone();
+        assert_eq!(theirs.end(&other, &mallory).await, []);
+    }
+    // It is no record, nor does it keep one from being refused.
+    let refused = line
+        .rotate(&other, &line.first(), &Ask::new(strict()))
+        .await;
+    assert_eq!(refused, Outcome::Ended);
+}
+
 async fn try_open(store: &RedisStore, user: &User, policy: &Policy) -> Result<Opened, StoreError> {
     let now = store.now(user.shard).await.unwrap();
     Line::new(user, now, policy).try_ask(store, now, None).await

@@ -607,6 +607,55 @@ async fn r8_the_copies_of_a_cluster_follow_all_nodes_and_a_slot_that_moves() {
 }
 
 #[tokio::test]
+async fn r4_an_entry_that_was_written_anew_for_too_short_is_put_back_for_as_long_as_it_must_live() {
+    let server = RedisServer::start();
+    let (writer, reader) = (connect(&server.url()).await, connect(&server.url()).await);
+    // So many that it is looked first what is there.
+    let batch: Vec<_> = (0..1_100).map(|n| in_shard(&format!("u-{n}"), 1)).collect();
+    writer.revoke(&batch).await.unwrap();
+    until_mirrored(&reader, 1, batch[1_099].digest).await;
+    drop(writer);
+    let short = String::from_utf8(batch[7].digest.hex().to_vec()).unwrap();
+    let key = server.cli(&["KEYS", &format!("jr:*:deny:{short}")]);
+    let log = key.replace(&format!("deny:{short}"), "log");
+    let cutoff = server.cli(&["GET", &key]);
+    // All is lost, and this one was written again by somebody who thought of short tokens.
+    let lose = "for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('DEL', key) end \
+         local time = redis.call('TIME') \
+         local expiry = string.format('%.0f', time[1] * 1000 + 90000) \
+         redis.call('SET', KEYS[1], ARGV[2], 'PX', 90000) \
+         redis.call('XADD', KEYS[2], '*', 'digest', ARGV[1], 'cutoff', ARGV[2], 'expiry', expiry, \
+           'prev', '0-0')";
+    server.cli(&["EVAL", lose, "2", &key, &log, &short, &cutoff]);
+    until("all are put back", || async { entries(&server) == 1_100 }).await;
+    until("it lives as long as the others", || async {
+        let left: i64 = server.cli(&["PTTL", &key]).parse().unwrap();
+        left > 80_000_000
+    })
+    .await;
+    drop(reader);
+}
+
+#[tokio::test]
+async fn r4_a_process_without_a_copy_puts_back_what_it_wrote_itself() {
+    let server = RedisServer::start();
+    let store = builder(&server.url()).with_replica_entries(0);
+    let store = store.connect().await.unwrap();
+    let (first, second) = (in_shard("alice", 1), in_shard("bob", 2));
+    revoke(&store, &first).await;
+    revoke(&store, &second).await;
+    // The higher of two, and once.
+    revoke(&store, &first).await;
+    let cutoff = strictly(&store, 1, first.digest).await.unwrap();
+    server.cli(&["FLUSHALL"]);
+    until("both are put back", || async { entries(&server) == 2 }).await;
+    until("as they were", || async {
+        matches!(strictly(&store, 1, first.digest).await, Ok(found) if found == cutoff)
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_rights_that_the_documents_name_suffice() {
     let server = RedisServer::start();
     let text = include_str!("../../docs/redis.md");

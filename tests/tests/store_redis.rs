@@ -977,6 +977,66 @@ async fn r12_the_instant_of_a_shard_does_not_run_back_behind_its_log() {
     assert!(other.revoke(&[revocation]).await.unwrap().as_millis() >= later);
 }
 
+#[tokio::test]
+async fn r12_an_instant_of_a_wrong_clock_that_a_process_has_seen_hides_none_that_was_told() {
+    let server = RedisServer::start();
+    let store = connect(&server.url()).await;
+    let now = store.now(shard(1)).await.unwrap().as_millis();
+    let (hour, key) = (3_600_000, "jr:{15s}:meta");
+    let log = "jr:{15s}:log";
+    let ahead = format!("{}-0", now + 24 * hour);
+    server.cli(&["XADD", log, &ahead, "digest", "x"]);
+    let seen = store.now(shard(1)).await.unwrap().as_millis();
+    assert!(seen >= now + 24 * hour);
+    server.cli(&["DEL", log]);
+    let told = now + hour / 2;
+    for (field, number) in [(Field::Logged, 0), (Field::Cut, 0), (Field::Told, told)] {
+        meta::write(&server, key, field, number);
+    }
+    let now = store.now(shard(1)).await.unwrap().as_millis();
+    assert!((told..told + hour / 4).contains(&now), "{told} {now}");
+}
+
+#[tokio::test]
+async fn r12_a_shard_that_a_wrong_clock_has_written_says_so_and_is_put_right_as_the_documents_say()
+{
+    let server = RedisServer::start();
+    let store = connect(&server.url()).await;
+    let revoked = [jti("a", 1), jti("b", 2)];
+    store.revoke(&revoked).await.unwrap();
+    let now = store.now(shard(1)).await.unwrap();
+    let ahead = now.saturating_add(Duration::from_secs(86_400));
+    let id = format!("{}-0", ahead.as_millis());
+    server.cli(&["XADD", "jr:{15s}:log", &id, "digest", "x"]);
+    // Of sixteen shards it is one, and it is seen each time.
+    for _ in 0..20 {
+        let error = store.ready().await.unwrap_err();
+        assert!(matches!(error, StoreError::Clock { .. }), "{error}");
+    }
+    let keys = server.cli(&["KEYS", "jr:*"]);
+    let kept = [":session:", ":user:", ":audit"];
+    let keys = keys
+        .lines()
+        .filter(|key| !kept.iter().any(|kind| key.contains(kind)));
+    let delete: Vec<_> = std::iter::once("DEL").chain(keys).collect();
+    server.cli(&delete);
+    until("the store is ready", || async {
+        store.ready().await.is_ok()
+    })
+    .await;
+    assert!(store.now(shard(1)).await.unwrap() < ahead);
+    for (revocation, at) in revoked.iter().zip([1, 2]) {
+        until("what was revoked is back", || async {
+            !server
+                .cli(&["KEYS", &format!("*:deny:{}", revocation.digest)])
+                .is_empty()
+        })
+        .await;
+        let found = look(&connect(&server.url()).await, at, revocation.digest).await;
+        assert_eq!(found.unwrap().highest(), Some(Cutoff::Forever));
+    }
+}
+
 // What the server must be.
 
 #[tokio::test]

@@ -82,7 +82,9 @@ metrics! {
     FOLLOWER_RESTARTS, Counter, "count", "jwt_revoke_follower_restarts_total" ["store", "prefix", "reason"]
         "How often following the log had to begin anew.";
     HEALED_ENTRIES, Counter, "count", "jwt_revoke_healed_entries_total" ["store", "prefix"]
-        "Entries that this process put back into a store that had lost data, or may have.";
+        "Entries that a store had lost, or held for too short or too low, and that this process put back.";
+    UNHEALED_ENTRIES, Counter, "count", "jwt_revoke_unhealed_entries_total" ["store", "prefix"]
+        "Entries that this process sent to be put back, and that the store did not take: too far ahead of its clock.";
     BREAKERS_OPEN, Gauge, "count", "jwt_revoke_breakers_open" ["store", "prefix"]
         "Circuit breakers that are open, so that checks do not wait for the store: 0 or 1, in a Cluster up to 16.";
     BREAKER_OPENINGS, Counter, "count", "jwt_revoke_breaker_openings_total" ["store", "prefix"]

@@ -12,6 +12,7 @@ use jwt_revoke_core::{
     store::{Health, RedisStore, Store as _},
 };
 use jwt_revoke_tests::{
+    logs,
     patience::{PATIENCE, until},
     proxy::{Fault, Proxy},
     redis_server::RedisServer,
@@ -263,6 +264,64 @@ async fn r4_entries_that_were_put_back_are_counted() {
     }
     server.cli(&["FLUSHALL"]);
     until("all are put back", || async { healed() >= 3 }).await;
+}
+
+#[tokio::test]
+async fn what_the_store_kept_is_not_counted_as_put_back() {
+    let server = RedisServer::start();
+    let recorded = Recorded::new();
+    let store = builder(&server.url()).connect().await.unwrap();
+    let (_, guard, _) = guard_over(store).await;
+    let healed = || recorded.count("jwt_revoke_healed_entries_total", &[]);
+    for subject in ["bob", "carol", "dave"] {
+        guard.revoke(Target::subject(subject)).await.unwrap();
+    }
+    // On the new connection all three are sent, and one is missing.
+    let keys = server.cli(&["KEYS", "*:deny:*"]);
+    server.cli(&["DEL", keys.lines().next().unwrap()]);
+    server.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+    until("it is put back", || async {
+        server.cli(&["KEYS", "*:deny:*"]).lines().count() == 3
+    })
+    .await;
+    until("it is counted", || async { healed() > 0 }).await;
+    assert_eq!(healed(), 1);
+}
+
+#[tokio::test]
+async fn r4_entries_that_the_store_does_not_take_back_are_counted_and_told() {
+    const DROPPED: &str = "jwt_revoke_unhealed_entries_total";
+    logs::capture();
+    let server = RedisServer::start();
+    let recorded = Recorded::new();
+    let store = builder(&server.url()).connect().await.unwrap();
+    let (_, guard, _) = guard_over(store).await;
+    guard.revoke(Target::subject("bob")).await.unwrap();
+    // As a server wrote it whose clock was a day ahead.
+    let log = server.cli(&["KEYS", "*:log"]);
+    let write = "local prev = redis.call('XINFO', 'STREAM', KEYS[1]) \
+         for i = 1, #prev, 2 do if prev[i] == 'last-generated-id' then prev = prev[i + 1] break end end \
+         local ahead = (redis.call('TIME')[1] + 86400) * 1000 \
+         local function whole(n) return string.format('%.0f', n) end \
+         redis.call('XADD', KEYS[1], whole(ahead) .. '-0', 'digest', string.rep('a', 32), \
+           'cutoff', whole(ahead), 'expiry', whole(ahead + 1200000), 'prev', prev)";
+    server.cli(&["EVAL", write, "1", &log]);
+    until("it is in the copy", || async {
+        guard.record_metrics();
+        recorded.gauge("jwt_revoke_replica_entries", &[]) == 2.0
+    })
+    .await;
+    assert_eq!(recorded.count(DROPPED, &[]), 0);
+    server.cli(&["FLUSHALL"]);
+    until("it is not taken back", || async {
+        recorded.count(DROPPED, &[]) > 0
+    })
+    .await;
+    assert!(logs::captured().contains("were not put back"));
+    until("the other is", || async {
+        recorded.count("jwt_revoke_healed_entries_total", &[]) == 1
+    })
+    .await;
 }
 
 #[tokio::test]

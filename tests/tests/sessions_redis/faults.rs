@@ -78,6 +78,30 @@ async fn s17_a_refresh_whose_answer_was_lost_is_repeated_without_a_grace() {
 }
 
 #[tokio::test]
+async fn s17_an_end_whose_answer_was_lost_is_repeated_and_told() {
+    let server = RedisServer::start();
+    let direct = connect(&server.url()).await;
+    let (proxy, store) = behind_proxy(&server).await;
+    let user = User::strict("alice");
+    for _ in 0..5 {
+        let token = user.login(&direct).await;
+        let lost = lose_until(&proxy, "it has ended", || async {
+            user.sessions(&direct).await.is_empty()
+        });
+        let (ended, ()) = tokio::join!(user.end(&store, &token.session), lost);
+        assert_eq!(ended, std::slice::from_ref(&token.session));
+        // Whoever asks anew hears that there is none.
+        assert_eq!(user.end(&store, &token.session).await, []);
+    }
+    // What tells a repetition from that is not kept for long.
+    let keys = server.cli(&["KEYS", "*:ended:*"]);
+    for key in keys.lines() {
+        let left: i64 = server.cli(&["PTTL", key]).parse().unwrap();
+        assert!((1..=300_000).contains(&left), "{left}");
+    }
+}
+
+#[tokio::test]
 async fn s17_a_login_whose_answer_was_lost_is_repeated_and_opens_one_session() {
     let server = RedisServer::start();
     let direct = connect(&server.url()).await;

@@ -3,7 +3,7 @@
 use std::{slice, time::Duration};
 
 use jwt_revoke_core::{
-    Timestamp,
+    Timestamp, defaults,
     revocation::{Cutoff, Digest, Dimension, Placement},
     session::{AttemptId, Outcome, ReuseScope, SessionCap, WhenFull},
     store::{Lookup, Opened, Reach, RedisStore, Revocation, Store, StoreError},
@@ -175,6 +175,93 @@ async fn s4_reuse_ends_what_the_scope_says() {
     assert_eq!(user.refresh(&store, &live).await, Outcome::Ended);
     user.next(&store, &bystander).await;
     assert_eq!(cutoff(&store, &user, user.digest()).await, None);
+}
+
+/// A session that was opened and used while the server's clock was `ahead`; it has been put right since.
+async fn login_ahead(
+    server: &RedisServer,
+    store: &RedisStore,
+    user: &User,
+    ahead: Duration,
+) -> Held {
+    // A cutoff of that clock, gone by now, lets the server of a right one date a session so.
+    let client = String::from_utf8(user.covering()[1].hex().to_vec()).unwrap();
+    let tag = server.cli(&["KEYS", "*:epoch"]);
+    let tags = tag
+        .lines()
+        .map(|key| key.trim_end_matches("epoch").to_owned());
+    let keys: Vec<_> = tags.map(|tag| format!("{tag}deny:{client}")).collect();
+    let cutoff = store.now(user.shard()).await.unwrap().saturating_add(ahead);
+    let at = cutoff.saturating_add(Duration::from_millis(1));
+    for key in &keys {
+        server.cli(&["SET", key, &cutoff.as_millis().to_string()]);
+    }
+    let held = user.login_since(store, at, None).await.unwrap();
+    for key in &keys {
+        server.cli(&["DEL", key]);
+    }
+    held
+}
+
+#[tokio::test]
+async fn s4_reuse_after_a_clock_that_was_ahead_ends_all_that_it_opened_and_lets_the_user_log_in() {
+    let server = RedisServer::start();
+    let (store, other) = (connect(&server.url()).await, connect(&server.url()).await);
+    let user = User::strict("alice");
+    let day = Duration::from_secs(24 * 3600);
+    let bystander = user.login(&store).await;
+    let stolen = login_ahead(&server, &store, &user, day).await;
+    let later = login_ahead(&server, &store, &user, 2 * day).await;
+    let live = user.next(&store, &stolen).await;
+    // What is no record must not keep the others from being ended.
+    let index = server.cli(&["KEYS", "*:user:*"]);
+    server.cli(&["ZADD", &index, "9000000000000", "not-a-record"]);
+    let key = server.cli(&["KEYS", &format!("*:session:{}", later.session)]);
+    let key = key.replace(later.session.as_str(), "not-a-record");
+    server.cli(&["SET", &key, "no record"]);
+    assert_eq!(user.refresh(&store, &stolen).await, Outcome::Reused);
+    for token in [&live, &stolen, &bystander, &later] {
+        for store in [&store, &other] {
+            assert_eq!(user.refresh(store, token).await, Outcome::Ended);
+        }
+    }
+    let now = store.now(user.shard()).await.unwrap();
+    let Some(Cutoff::At(all)) = cutoff(&other, &user, user.digest()).await else {
+        panic!("no cutoff");
+    };
+    assert!(
+        all <= now.saturating_add(defaults::MAX_CUTOFF_AHEAD),
+        "{all} {now}"
+    );
+    assert!(all.as_millis() >= now.as_millis() - 1_000, "{all} {now}");
+    server.cli(&["ZREM", &index, "not-a-record"]);
+    // A moment later the user is in again, and stays.
+    until("a login is not stale", || async {
+        let since = store.now(user.shard()).await.unwrap();
+        user.login_since(&store, since, None).await.is_ok()
+    })
+    .await;
+    let anew = user.login(&store).await;
+    user.next(&other, &anew).await;
+}
+
+#[tokio::test]
+async fn a_session_that_was_used_by_a_clock_that_was_ahead_sets_no_other_clock() {
+    let server = RedisServer::start();
+    let store = connect(&server.url()).await;
+    let user = User::strict("alice");
+    let before = store.now(user.shard()).await.unwrap();
+    let ahead = Duration::from_secs(1_800);
+    let session = SessionId::opened_at(before);
+    let mut record = user.record(&session, before);
+    record.last_used_at = before.saturating_add(ahead);
+    let opened = user
+        .open_with(&store, &session, &record, before, None)
+        .await;
+    assert_eq!(opened.unwrap(), Opened::Opened(vec![]));
+    user.next(&store, &held(&session, &record.current)).await;
+    let after = store.now(user.shard()).await.unwrap();
+    assert!(after < before.saturating_add(ahead / 2), "{before} {after}");
 }
 
 #[tokio::test]

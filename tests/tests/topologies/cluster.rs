@@ -11,7 +11,7 @@ use jwt_revoke_tests::redis_server::{Program, RedisCluster, RedisServer};
 use crate::{
     asked, connect,
     load::Load,
-    until, until_found,
+    subject, until, until_found,
     user::{Held, User},
 };
 
@@ -126,6 +126,51 @@ async fn a_replica_takes_over_under_load(program: Program) {
     })
     .await;
     sessions_work(&reader, &[0, 1]).await;
+}
+
+/// Whether a shard of the node that has `at` gets back what it lost while nobody was cut off from it.
+async fn is_put_back(node: &RedisServer, tag: &str, lost: &str) -> bool {
+    let key = format!("jr:{{{tag}}}:deny:{lost}");
+    assert_eq!(node.cli(&["DEL", &key]), "1");
+    // Each second the process looks after its shards, and has this one keep the instant.
+    let meta = format!("jr:{{{tag}}}:meta");
+    let mut told = node.cli(&["--no-raw", "GET", &meta]);
+    for _ in 0..5 {
+        until("a second has passed", || async {
+            node.cli(&["--no-raw", "GET", &meta]) != told
+        })
+        .await;
+        told = node.cli(&["--no-raw", "GET", &meta]);
+    }
+    node.cli(&["EXISTS", &key]) == "1"
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r8_while_a_node_takes_no_writes_the_others_are_not_written_to_again() {
+    let cluster = RedisCluster::start(3);
+    let store = connect(&cluster.url_of_all()).await;
+    // Of the first node, and of the last.
+    for at in [0, 15] {
+        store.revoke(&[subject("alice", at)]).await.unwrap();
+    }
+    let lost = String::from_utf8(subject("alice", 15).digest.hex().to_vec()).unwrap();
+    let (first, last) = (&cluster.nodes[0], &cluster.nodes[2]);
+    let tag = last.cli(&["KEYS", &format!("jr:*:deny:{lost}")]);
+    let tag = tag.split(['{', '}']).nth(1).unwrap().to_owned();
+    first.cli(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    first.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+    until("the first node is connected to again", || async {
+        store.ready().await.is_err()
+    })
+    .await;
+    assert!(!is_put_back(last, &tag, &lost).await);
+    // It may have lost something when the connection breaks.
+    last.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+    let key = format!("jr:{{{tag}}}:deny:{lost}");
+    until("it is put back", || async {
+        last.cli(&["EXISTS", &key]) == "1"
+    })
+    .await;
 }
 
 /// No write was done by half: every entry of the first shard stands in its log, which has no gap.

@@ -52,6 +52,9 @@ impl RedisMeters {
     pub(crate) fn healed(&self, _entries: usize) {}
 
     #[inline(always)]
+    pub(crate) fn not_healed(&self, _entries: usize) {}
+
+    #[inline(always)]
     pub(crate) fn opened(&self) {}
 
     #[inline(always)]

@@ -91,6 +91,7 @@ pub(crate) struct RedisMeters {
     /// By [`Restart`].
     restarts: [Counter; Restart::COUNT],
     healed: Counter,
+    unhealed: Counter,
     openings: Counter,
 }
 
@@ -106,6 +107,7 @@ impl RedisMeters {
             propagation: names::PROPAGATION.histogram(own()),
             restarts: Restart::each(restarts),
             healed: names::HEALED_ENTRIES.counter(own()),
+            unhealed: names::UNHEALED_ENTRIES.counter(own()),
             openings: names::BREAKER_OPENINGS.counter(own()),
             store,
             prefix,
@@ -123,6 +125,11 @@ impl RedisMeters {
 
     pub(crate) fn healed(&self, entries: usize) {
         self.healed.increment(entries as u64);
+    }
+
+    /// So many entries were sent to be put back, and not taken.
+    pub(crate) fn not_healed(&self, entries: usize) {
+        self.unhealed.increment(entries as u64);
     }
 
     /// A breaker has opened.

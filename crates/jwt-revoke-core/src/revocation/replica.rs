@@ -71,6 +71,22 @@ impl Life {
         self.needed >= self.kept
     }
 
+    /// What is left of it later.
+    pub(crate) fn after(self, passed: Duration) -> Self {
+        Self {
+            kept: self.kept.saturating_sub(passed),
+            needed: self.needed.saturating_sub(passed),
+        }
+    }
+
+    /// The longer of both, of each.
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self {
+            kept: self.kept.max(other.kept),
+            needed: self.needed.max(other.needed),
+        }
+    }
+
     /// Of an entry that checks need as long as the store keeps it.
     pub(crate) fn whole(kept: Duration) -> Self {
         Self { kept, needed: kept }

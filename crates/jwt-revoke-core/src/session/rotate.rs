@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::{
     clock::Timestamp,
+    defaults,
     session::{
         policy::{Policy, ReuseScope},
         record::{AttemptId, Identity, Record},
@@ -74,7 +75,10 @@ pub enum Effect {
     Save(Box<Record>),
     /// The session's entry is written and its record deleted.
     EndSession,
-    /// The same, and a cutoff at this instant is raised for the subject.
+    /// The same, and a cutoff at this instant is raised for the subject. It is at most
+    /// [`MAX_CUTOFF_AHEAD`](defaults::MAX_CUTOFF_AHEAD) ahead of the store's clock, so a session of the
+    /// user that was opened later still, by a clock that was ahead and has been put right, ends by an entry
+    /// of its own.
     EndSubject(Timestamp),
 }
 
@@ -108,6 +112,7 @@ pub fn rotate(
         return quiet(Outcome::Refused);
     }
     // Clocks that step back must not make a spend younger than it is.
+    let clock = now;
     let now = now.max(record.last_used_at);
     if now >= record.idle_deadline || now >= record.absolute_deadline {
         return quiet(Outcome::Expired);
@@ -137,7 +142,12 @@ pub fn rotate(
                 quiet(Outcome::Superseded)
             }
         }
-        Place::Spent { .. } => reused(now, policy),
+        Place::Spent { .. } => {
+            // The last instant of the record may be that of a clock that was ahead and has been put
+            // right: a cutoff up to there would keep the user out until then.
+            let furthest = clock.saturating_add(defaults::MAX_CUTOFF_AHEAD);
+            reused(now.min(furthest), policy)
+        }
         Place::Foreign => (Outcome::Forked, Effect::EndSession),
         Place::Ahead => {
             let caught_up = catch_up(record, presented, now);
@@ -189,9 +199,9 @@ fn within(spent_at: Timestamp, now: Timestamp, grace: Duration) -> bool {
     now.saturating_since(spent_at) < grace
 }
 
-fn reused(now: Timestamp, policy: &Policy) -> (Outcome, Effect) {
+fn reused(cutoff: Timestamp, policy: &Policy) -> (Outcome, Effect) {
     let effect = match policy.reuse {
-        ReuseScope::User => Effect::EndSubject(now),
+        ReuseScope::User => Effect::EndSubject(cutoff),
         ReuseScope::Session => Effect::EndSession,
         ReuseScope::Refuse => Effect::Nothing,
     };
@@ -392,6 +402,34 @@ mod tests {
             assert!(matches!(line.present(&live), Outcome::Rotated(_)));
         }
         assert_eq!(line.present(&token(1, "r1")), Outcome::Reused);
+    }
+
+    #[test]
+    fn s4_after_a_clock_that_was_ahead_the_users_cutoff_lies_no_further_than_one_may() {
+        let mut record = opened();
+        let day = Duration::from_secs(24 * 3600);
+        record.last_used_at = at(0).saturating_add(day);
+        record.current.generation = 9;
+        let reuse = |record: &Record, now| {
+            let (attempt, policy) = (AttemptId::from_bits(1), policy());
+            let (presented, proposal) = (token(1, "r1"), proposal(1));
+            rotate(
+                Some(record),
+                false,
+                &presented,
+                attempt,
+                &proposal,
+                now,
+                &policy,
+            )
+        };
+        let now = at(1000);
+        let most = now.saturating_add(defaults::MAX_CUTOFF_AHEAD);
+        let ended = |at| (Outcome::Reused, Effect::EndSubject(at));
+        assert_eq!(reuse(&record, now), ended(most));
+        record.last_used_at = at(3000);
+        assert_eq!(reuse(&record, now), ended(at(3000)));
+        assert_eq!(reuse(&record, at(4000)), ended(at(4000)));
     }
 
     #[test]

@@ -173,7 +173,8 @@ pub struct Ending<'a> {
     /// The digest of the session in its dimension.
     pub entry: Digest,
     /// Whose it must be by its record: where it is not, or there is no record, nothing is written
-    /// and nothing ended.
+    /// and nothing ended. A store whose writes can be unconfirmed tells the owner who asks again that it
+    /// has ended, and nobody else.
     pub owner: &'a Subject,
     /// Why, for the audit stream.
     pub cause: &'a str,

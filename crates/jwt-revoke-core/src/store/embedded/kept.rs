@@ -37,6 +37,7 @@ impl KeptSession {
 
     /// Whether it may be used at `now`, as far as its own deadlines go.
     pub(super) fn is_unexpired(&self, now: Timestamp) -> bool {
+        let now = now.max(self.record.last_used_at);
         now < self.record.idle_deadline && now < self.record.absolute_deadline
     }
 

@@ -8,6 +8,7 @@ use super::{
     step::{Open, Rotate, Step, User},
 };
 use crate::{
+    clock::Timestamp,
     defaults,
     revocation::{Cutoff, Cutoffs, Digest, Dimension, Horizon},
     session::{Effect, Outcome, SessionCap, WhenFull, rotate},
@@ -117,6 +118,7 @@ impl Batch<'_> {
             }),
             Effect::EndSession => self.end_session(&kept, &asked.user, cause),
             Effect::EndSubject(at) => {
+                let later = self.opened_after(asked.user.subject, at)?;
                 self.end_session(&kept, &asked.user, cause);
                 let audit = audit(
                     Dimension::Subject,
@@ -126,6 +128,10 @@ impl Batch<'_> {
                 );
                 let subject = asked.user.subject;
                 self.raise(subject, Cutoff::At(at), Horizon::Session, &audit);
+                let others = later.iter().filter(|other| other.session != kept.session);
+                for other in others {
+                    self.end_session(other, &asked.user, cause);
+                }
             }
         }
         Ok(outcome)
@@ -164,8 +170,10 @@ impl Batch<'_> {
 
     fn mark_privileges(&mut self, user: &User) -> Result<Transitioned, StoreError> {
         for mut kept in self.of_user(user.subject)? {
-            let marked = &mut kept.record.privileges_changed_at;
-            *marked = self.now.max(*marked);
+            // A clock that was ahead must not have a spend seem later than the change.
+            let record = &mut kept.record;
+            let before = record.privileges_changed_at.max(record.last_used_at);
+            record.privileges_changed_at = self.now.max(before);
             self.save(kept);
         }
         Ok(Transitioned::Marked)
@@ -228,11 +236,21 @@ impl Batch<'_> {
         Ok(live)
     }
 
+    /// The user's sessions that were opened after `at`. What cannot be read is none: it must not keep the
+    /// others from being ended.
+    fn opened_after(
+        &mut self,
+        subject: Digest,
+        at: Timestamp,
+    ) -> Result<Vec<KeptSession>, StoreError> {
+        let entries = self.entries_of_user(subject)?.into_iter();
+        let kept = entries.filter_map(|entry| self.kept(&entry).ok().flatten());
+        Ok(kept.filter(|kept| kept.record.opened_at > at).collect())
+    }
+
     /// All sessions of a user that have a record, the oldest first.
     fn of_user(&mut self, subject: Digest) -> Result<Vec<KeptSession>, StoreError> {
-        let mut entries = self.read(|rows| rows.of_user(&subject))?;
-        let opened = self.changes.sessions.opened.get(&subject);
-        entries.extend(opened.into_iter().flatten());
+        let entries = self.entries_of_user(subject)?;
         let mut found = Vec::with_capacity(entries.len());
         for entry in &entries {
             found.extend(self.kept(entry)?);
@@ -242,6 +260,14 @@ impl Batch<'_> {
             key(a).cmp(&key(b))
         });
         Ok(found)
+    }
+
+    /// The entries of the sessions that a user has or had, those opened just now among them.
+    fn entries_of_user(&mut self, subject: Digest) -> Result<Vec<Digest>, StoreError> {
+        let mut entries = self.read(|rows| rows.of_user(&subject))?;
+        let opened = self.changes.sessions.opened.get(&subject);
+        entries.extend(opened.into_iter().flatten());
+        Ok(entries)
     }
 
     fn kept(&mut self, entry: &Digest) -> Result<Option<KeptSession>, StoreError> {

@@ -595,6 +595,50 @@ fn r9_after_a_failed_write_no_session_takes_a_step() {
 }
 
 #[test]
+fn s4_reuse_after_a_clock_that_was_ahead_ends_all_that_it_opened() {
+    const META: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("meta");
+    let disk = Disk::default();
+    let right = Timestamp::from_millis(1_790_000_000_000);
+    let start = |shown| {
+        let clock = Arc::new(crate::FakeClock::new(shown));
+        let builder = EmbeddedStore::builder().with_clock(clock);
+        builder.start_on(disk.clone(), "a test's disk").unwrap()
+    };
+    let day = Duration::from_secs(24 * 3_600);
+    let store = start(right);
+    let bystander = Client::new(&store, &strict());
+    bystander.open(&store).unwrap();
+    drop(store);
+    let store = start(right.saturating_add(day));
+    let stolen = Client::new(&store, &strict());
+    stolen.open(&store).unwrap();
+    stolen.rotate(&store, 1, &strict()).unwrap();
+    stolen.rotate(&store, 2, &strict()).unwrap();
+    drop(store);
+    let store = start(right.saturating_add(2 * day));
+    let later = Client::new(&store, &strict());
+    later.open(&store).unwrap();
+    drop(store);
+    // By itself it does not open on a clock that was set back so far.
+    edit(&disk, |change| {
+        let mut meta = change.open_table(META).unwrap();
+        meta.insert("clock_ms", right.as_millis()).unwrap();
+    });
+    let store = start(right);
+    let outcome = stolen.rotate(&store, 1, &strict()).unwrap();
+    assert_eq!(outcome, Outcome::Reused);
+    for client in [&stolen, &later, &bystander] {
+        let outcome = client.rotate(&store, 1, &strict()).unwrap();
+        assert_eq!(outcome, Outcome::Ended);
+    }
+    let most = right.saturating_add(defaults::MAX_CUTOFF_AHEAD);
+    let cutoff = find(&store, subject("alice").digest).unwrap();
+    assert_eq!(cutoff, Some(Cutoff::At(most)));
+    let forever = find(&store, later.entry).unwrap();
+    assert_eq!(forever, Some(Cutoff::Forever));
+}
+
+#[test]
 fn looking_and_listing_wait_for_no_disk() {
     let disk = Disk::default();
     let store = open(&disk);

@@ -4,11 +4,7 @@
 //! up to three times, queues without bound, and gives up for good on some errors of a connection.
 
 use std::{
-    fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -17,7 +13,7 @@ use fred::{
     error::{Error, ErrorKind},
     interfaces::{ClientLike as _, ClusterInterface as _, EventInterface as _},
     types::{
-        Builder, ClusterHash, CustomCommand, Key, Value,
+        Builder, ClusterHash, CustomCommand, Value,
         config::{Config, Options, ReconnectPolicy, Server, TcpConfig, UnresponsiveConfig},
     },
 };
@@ -26,7 +22,13 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::store::redis::{failure::Failure, scripts::Script, words::Words};
+use crate::store::redis::{
+    connects::{Connection, Connects},
+    failure::Failure,
+    reply::Reply,
+    scripts::Script,
+    words::Words,
+};
 
 /// A connection (one to every primary of a Cluster) that comes back by itself, until it is dropped.
 pub(super) struct Link {
@@ -37,7 +39,7 @@ pub(super) struct Link {
     /// Dropped with the link, which ends the task that drives it.
     _open: oneshot::Sender<()>,
     demoted: Mutex<Option<tokio::time::Instant>>,
-    connects: Arc<AtomicU64>,
+    connects: Arc<Connects>,
 }
 
 /// What a link is for.
@@ -63,16 +65,6 @@ pub(super) enum LinkState {
     Connecting,
     Up,
     Down(Failure),
-}
-
-/// An answer of the server.
-#[derive(Clone, PartialEq)]
-pub(super) enum Reply {
-    Nil,
-    Int(i64),
-    Text(Vec<u8>),
-    List(Vec<Reply>),
-    Other,
 }
 
 impl Link {
@@ -101,7 +93,7 @@ impl Link {
         let client = builder.build().map_err(|error| error.to_string())?;
         let (report, state) = watch::channel(LinkState::Connecting);
         let (open, closed) = oneshot::channel();
-        let connects = Arc::new(AtomicU64::new(0));
+        let connects = Arc::new(Connects::default());
         tokio::spawn(drive(client.clone(), report, Arc::clone(&connects), closed));
         Ok(Self {
             client,
@@ -133,9 +125,9 @@ impl Link {
         routing.get_server(slot).cloned()
     }
 
-    /// How many connections were made so far: when it rises, it may be to another server.
-    pub(super) fn connects(&self) -> u64 {
-        self.connects.load(Ordering::Acquire)
+    /// The latest connection to the primary of `slot`: when it is another, so may the server be.
+    pub(super) fn connection(&self, slot: u16) -> Connection {
+        self.connects.latest(self.server_of(slot))
     }
 
     /// Sends a command to the primary of `slot`, within the link's bound.
@@ -275,7 +267,7 @@ impl Link {
 async fn drive(
     client: Client,
     report: watch::Sender<LinkState>,
-    count: Arc<AtomicU64>,
+    made: Arc<Connects>,
     mut closed: oneshot::Receiver<()>,
 ) {
     let mut errors = client.error_rx();
@@ -293,8 +285,12 @@ async fn drive(
                 // can be mended while we run, so we do not.
                 _ = &mut task => break,
                 connect = connects.recv() => match connect {
-                    Ok(_) | Err(RecvError::Lagged(_)) => {
-                        count.fetch_add(1, Ordering::Release);
+                    Ok(server) => {
+                        made.add(server);
+                        report.send_replace(LinkState::Up);
+                    }
+                    Err(RecvError::Lagged(_)) => {
+                        made.add_unknown();
                         report.send_replace(LinkState::Up);
                     }
                     Err(RecvError::Closed) => break,
@@ -350,71 +346,6 @@ impl Command {
     }
 }
 
-impl Reply {
-    /// The text of an answer that is text.
-    pub(super) fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(bytes) => std::str::from_utf8(bytes).ok(),
-            _ => None,
-        }
-    }
-
-    /// The number of an answer that is one that we wrote: not negative.
-    pub(super) fn number(&self) -> Option<u64> {
-        match self {
-            Self::Int(number) => u64::try_from(*number).ok(),
-            Self::Text(_) => self.text()?.parse().ok(),
-            _ => None,
-        }
-    }
-}
-
-/// For the reason of an error, and so for a log: short words, and of all else only how much it is.
-impl fmt::Debug for Reply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_word = |text: &[u8]| text.len() <= 20 && text.iter().all(u8::is_ascii_graphic);
-        match self {
-            Self::Nil => f.write_str("nil"),
-            Self::Int(number) => number.fmt(f),
-            Self::Text(text) if is_word(text) => f.write_str(&String::from_utf8_lossy(text)),
-            Self::Text(text) => write!(f, "{} bytes", text.len()),
-            Self::List(list) => {
-                let shown = f.debug_list().entries(list.iter().take(4)).finish();
-                let more = list.len().saturating_sub(4);
-                shown.and_then(|()| {
-                    if more > 0 {
-                        write!(f, " and {more} more")
-                    } else {
-                        Ok(())
-                    }
-                })
-            }
-            Self::Other => f.write_str("something else"),
-        }
-    }
-}
-
-impl From<Value> for Reply {
-    fn from(value: Value) -> Self {
-        match value {
-            Value::Null => Self::Nil,
-            Value::Integer(number) => Self::Int(number),
-            Value::String(text) => Self::Text(text.as_bytes().to_vec()),
-            Value::Bytes(bytes) => Self::Text(bytes.to_vec()),
-            Value::Array(list) => Self::List(list.into_iter().map(Self::from).collect()),
-            // What is a list of pairs by the second version of the protocol is a map by the third.
-            Value::Map(map) => {
-                let pairs = map.inner().into_iter();
-                let pair = |(key, value): (Key, Value)| {
-                    Self::List(vec![Self::Text(key.as_bytes().to_vec()), value.into()])
-                };
-                Self::List(pairs.map(pair).collect())
-            }
-            _ => Self::Other,
-        }
-    }
-}
-
 /// How many commands may wait to be written. Beyond, they fail at once.
 const QUEUE: usize = 4_096;
 
@@ -427,17 +358,6 @@ const SHORTEST_BOUND: Duration = Duration::from_millis(1);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn i9_what_a_server_answers_does_not_reach_a_log_whole() {
-        let text = |text: &str| Reply::Text(text.as_bytes().to_vec());
-        assert_eq!(format!("{:?}", text("OK")), "OK");
-        let session = text("alice on the phone in the kitchen");
-        assert_eq!(format!("{session:?}"), "33 bytes");
-        let list = Reply::List(vec![session; 6]);
-        let told = "[33 bytes, 33 bytes, 33 bytes, 33 bytes] and 2 more";
-        assert_eq!(format!("{list:?}"), told);
-    }
 
     #[test]
     fn words_of_the_server_are_told_from_those_of_the_client() {

@@ -32,7 +32,6 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use aws_lc_rs::rand;
@@ -45,10 +44,11 @@ use tokio::{
 use crate::{
     revocation::Shard,
     store::redis::{
-        client::{Command, Link, LinkOptions, Reply},
-        durability::Durability,
+        client::{Command, Link, LinkOptions},
+        durability::Proof,
         failure::Failure,
         keys::shard_slot,
+        reply::Reply,
         scripts::Script,
         words::Words,
     },
@@ -72,8 +72,7 @@ pub(super) struct Committed {
 
 #[derive(Clone, Copy)]
 struct Setup {
-    durability: Durability,
-    timeout: Duration,
+    proof: Proof,
     options: LinkOptions,
 }
 
@@ -89,23 +88,18 @@ struct Write {
 }
 
 impl Commits {
-    /// None, if `durability` asks for no confirmation.
     pub(super) fn new(
-        durability: Durability,
+        proof: Proof,
         config: &Config,
         options: LinkOptions,
         runtime: Handle,
-    ) -> Option<Self> {
-        Some(Self {
-            setup: Setup {
-                timeout: durability.timeout()?,
-                durability,
-                options,
-            },
+    ) -> Self {
+        Self {
+            setup: Setup { proof, options },
             config: config.clone(),
             lanes: Mutex::default(),
             runtime,
-        })
+        }
     }
 
     /// Runs a script on the primary of `slot`, and waits for its confirmation. `routes` knows where the
@@ -133,10 +127,9 @@ impl Commits {
         }
     }
 
-    /// The command by which a server tells whether it can confirm, without waiting for it.
+    /// The command by which a server tells whether it can confirm.
     pub(super) fn trial(&self) -> Command {
-        let (name, args) = self.setup.durability.command(Duration::ZERO);
-        Command { name, args }
+        self.setup.proof.trial()
     }
 
     fn lane(&self, routes: Option<&Link>, slot: u16) -> Result<Lane, Failure> {
@@ -223,10 +216,10 @@ async fn commit(link: &Link, setup: Setup, group: Vec<Write>) {
         answers.push(write.answer);
     }
     commands.push(Command::of("SET", &[&mark, "", "PX", MARK_LIFE]));
-    let (wait, args) = setup.durability.command(setup.timeout);
-    commands.push(Command { name: wait, args });
+    commands.push(setup.proof.command());
     commands.push(Command::of("CLIENT", &["GETNAME"]));
-    let bound = setup.timeout.saturating_add(setup.options.timeout / 3);
+    let timeout = setup.proof.timeout();
+    let bound = timeout.saturating_add(setup.options.timeout / 3);
     let replies = match link.send_all(commands, bound).await {
         Ok(replies) => replies,
         Err(failure) => {
@@ -235,16 +228,16 @@ async fn commit(link: &Link, setup: Setup, group: Vec<Write>) {
             });
         }
     };
-    let proof = judge(setup.durability, &name, &replies);
+    let missing = judge(setup.proof, &name, &replies);
     for (answer, reply) in answers.into_iter().zip(replies.into_iter().skip(1)) {
-        let told = reply.and_then(|reply| Ok((reply, proof.clone()?)));
+        let told = reply.and_then(|reply| Ok((reply, missing.clone()?)));
         let _ = answer.send(told.map_err(moved));
     }
 }
 
 /// What is missing of the durability of a group, if that can be told.
 fn judge(
-    durability: Durability,
+    proof: Proof,
     name: &str,
     replies: &[Result<Reply, Failure>],
 ) -> Result<Option<String>, Failure> {
@@ -261,7 +254,7 @@ fn judge(
         return Err(Failure::Unreachable(reason.to_owned()));
     }
     let waited = waited.as_ref().map_err(Clone::clone)?;
-    durability.missing(waited)
+    proof.missing(waited)
 }
 
 impl Write {
@@ -303,12 +296,19 @@ const QUEUE: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    const DURABILITY: Durability = Durability::Replicated {
-        replicas: 1,
-        timeout: Duration::from_secs(1),
-    };
+    use super::*;
+    use crate::store::redis::Durability;
+
+    fn proof() -> Proof {
+        let second = Duration::from_secs(1);
+        let durability = Durability::Replicated {
+            replicas: 1,
+            timeout: second,
+        };
+        durability.proof(2 * second).unwrap().unwrap()
+    }
 
     fn replies(counted: i64, name: &str) -> Vec<Result<Reply, Failure>> {
         let ok = || Ok(Reply::Text(b"OK".to_vec()));
@@ -319,20 +319,17 @@ mod tests {
 
     #[test]
     fn r4_a_wait_on_another_connection_than_the_write_proves_nothing() {
-        assert_eq!(judge(DURABILITY, "a", &replies(1, "a")), Ok(None));
-        assert!(judge(DURABILITY, "a", &replies(1, "b")).is_err());
+        assert_eq!(judge(proof(), "a", &replies(1, "a")), Ok(None));
+        assert!(judge(proof(), "a", &replies(1, "b")).is_err());
         let mut unnamed = replies(1, "a");
         unnamed[4] = Ok(Reply::Nil);
-        assert!(judge(DURABILITY, "a", &unnamed).is_err());
+        assert!(judge(proof(), "a", &unnamed).is_err());
         for missing in [0, 2, 3] {
             let mut broken = replies(1, "a");
             broken[missing] = Err(Failure::Unreachable("broken".to_owned()));
-            assert!(judge(DURABILITY, "a", &broken).is_err(), "{missing}");
+            assert!(judge(proof(), "a", &broken).is_err(), "{missing}");
         }
-        assert!(matches!(
-            judge(DURABILITY, "a", &replies(0, "a")),
-            Ok(Some(_))
-        ));
+        assert!(matches!(judge(proof(), "a", &replies(0, "a")), Ok(Some(_))));
     }
 
     #[test]

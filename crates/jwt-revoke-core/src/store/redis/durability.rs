@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use fred::types::Value;
-
-use crate::store::redis::{client::Reply, failure::Failure};
+use crate::store::redis::{client::Command, failure::Failure, reply::Reply};
 
 /// How durable a write is before whoever asked for it hears that it was done: revocations, and the steps
 /// of sessions. Set by [`RedisBuilder::with_durability`](crate::store::RedisBuilder::with_durability).
@@ -45,40 +43,68 @@ pub enum Durability {
 }
 
 impl Durability {
+    /// What is to confirm a write; `None` if nothing is.
+    ///
+    /// # Errors
+    ///
     /// What is wrong with it beside this bound for writes.
-    pub(super) fn check(self, write_timeout: Duration) -> Result<(), String> {
-        if matches!(self, Self::Replicated { replicas: 0, .. }) {
-            return Err("durability by replication needs at least 1 replica".to_owned());
-        }
+    pub(super) fn proof(self, write_timeout: Duration) -> Result<Option<Proof>, String> {
+        let (by, timeout) = match self {
+            Self::Configured => return Ok(None),
+            Self::Replicated { replicas: 0, .. } => {
+                return Err("durability by replication needs at least 1 replica".to_owned());
+            }
+            Self::Replicated { replicas, timeout } => (By::Replicas(replicas), timeout),
+            Self::Fsynced { replicas, timeout } => (By::Disks { replicas }, timeout),
+        };
         let most = write_timeout / 2;
-        match self.timeout() {
-            Some(timeout) if timeout < SHORTEST || timeout > most => Err(format!(
+        if timeout < SHORTEST || timeout > most {
+            return Err(format!(
                 "a write cannot wait {timeout:?} for confirmations: at least 1 ms, and at most half of the \
                  write timeout, {most:?}"
-            )),
-            _ => Ok(()),
+            ));
         }
+        Ok(Some(Proof { by, timeout }))
+    }
+}
+
+/// What proves that a write is durable: who confirms it, and within how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Proof {
+    by: By,
+    timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// So many replicas.
+    Replicas(u32),
+    /// The primary's disk, and those of so many replicas.
+    Disks { replicas: u32 },
+}
+
+impl Proof {
+    /// How long the server waits for confirmations.
+    pub(super) fn timeout(self) -> Duration {
+        self.timeout
     }
 
-    /// How long the server waits for confirmations; `None` if it does not.
-    pub(super) fn timeout(self) -> Option<Duration> {
-        match self {
-            Self::Configured => None,
-            Self::Replicated { timeout, .. } | Self::Fsynced { timeout, .. } => Some(timeout),
-        }
+    /// The command that waits for confirmations.
+    pub(super) fn command(self) -> Command {
+        self.command_within(self.timeout)
     }
 
-    /// The command that waits for confirmations no longer than `timeout`.
-    pub(super) fn command(self, timeout: Duration) -> (&'static str, Vec<Value>) {
-        let millis = Value::from(timeout.as_millis().max(1).to_string());
-        match self {
-            Self::Configured => ("PING", Vec::new()),
-            Self::Replicated { replicas, .. } => {
-                ("WAIT", vec![Value::from(replicas.to_string()), millis])
-            }
-            Self::Fsynced { replicas, .. } => {
-                let replicas = Value::from(replicas.to_string());
-                ("WAITAOF", vec![Value::from("1"), replicas, millis])
+    /// The command by which a server tells whether it can confirm, hardly waiting for it.
+    pub(super) fn trial(self) -> Command {
+        self.command_within(SHORTEST)
+    }
+
+    fn command_within(self, timeout: Duration) -> Command {
+        let millis = timeout.as_millis().to_string();
+        match self.by {
+            By::Replicas(replicas) => Command::of("WAIT", &[&replicas.to_string(), &millis]),
+            By::Disks { replicas } => {
+                Command::of("WAITAOF", &["1", &replicas.to_string(), &millis])
             }
         }
     }
@@ -89,24 +115,23 @@ impl Durability {
             let odd = || Failure::odd(format!("WAIT answered {answer:?}"));
             reply.number().ok_or_else(odd)
         };
-        let short = match (self, answer) {
-            (Self::Configured, _) => None,
-            (Self::Fsynced { replicas, .. }, Reply::List(counts)) if counts.len() == 2 => {
+        let short = match (self.by, answer) {
+            (By::Disks { replicas }, Reply::List(counts)) if counts.len() == 2 => {
                 let (local, remote) = (number(&counts[0])?, number(&counts[1])?);
                 let words =
                     format!("{local} of 1 disk of its own and {remote} of {replicas} of replicas");
                 (local < 1 || remote < u64::from(replicas)).then_some(words)
             }
-            (Self::Fsynced { .. }, other) => {
+            (By::Disks { .. }, other) => {
                 return Err(Failure::odd(format!("WAITAOF answered {other:?}")));
             }
-            (Self::Replicated { replicas, .. }, counted) => {
+            (By::Replicas(replicas), counted) => {
                 let counted = number(counted)?;
                 let words = format!("{counted} of {replicas} replicas");
                 (counted < u64::from(replicas)).then_some(words)
             }
         };
-        let within = self.timeout().unwrap_or_default();
+        let within = self.timeout;
         Ok(short.map(|short| format!("{short} within {within:?}")))
     }
 }
@@ -134,28 +159,25 @@ mod tests {
             fsynced(Duration::ZERO),
             fsynced(Duration::MAX),
         ] {
-            assert!(nonsense.check(2 * SECOND).is_err(), "{nonsense:?}");
+            assert!(nonsense.proof(2 * SECOND).is_err(), "{nonsense:?}");
         }
-        for sense in [
-            Durability::Configured,
-            replicated(1, SECOND),
-            fsynced(SECOND),
-        ] {
-            assert_eq!(sense.check(2 * SECOND), Ok(()));
+        for sense in [replicated(1, SECOND), fsynced(SECOND)] {
+            assert!(matches!(sense.proof(2 * SECOND), Ok(Some(_))));
         }
+        assert_eq!(Durability::Configured.proof(2 * SECOND), Ok(None));
     }
 
     #[test]
     fn fewer_confirmations_than_asked_for_are_too_few() {
-        let wanted = Durability::Replicated {
-            replicas: 2,
+        let wanted = Proof {
+            by: By::Replicas(2),
             timeout: SECOND,
         };
         assert!(wanted.missing(&Reply::Int(1)).unwrap().is_some());
         assert_eq!(wanted.missing(&Reply::Int(2)), Ok(None));
         assert!(wanted.missing(&Reply::Nil).is_err());
-        let wanted = Durability::Fsynced {
-            replicas: 1,
+        let wanted = Proof {
+            by: By::Disks { replicas: 1 },
             timeout: SECOND,
         };
         let answer = |local, remote| Reply::List(vec![Reply::Int(local), Reply::Int(remote)]);

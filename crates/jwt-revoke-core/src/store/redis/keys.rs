@@ -92,6 +92,12 @@ impl Keys {
         words.key_of([self.before(shard), SESSION, session.as_str().as_bytes()]);
     }
 
+    /// Adds the mark that a session was ended to the keys of a script. The name must be [one of ours](is_session).
+    pub(super) fn add_ended(&self, words: &mut Words, shard: Shard, session: &SessionId) {
+        debug_assert!(is_session(session), "a session that may stand in no key");
+        words.key_of([self.before(shard), b"ended:", session.as_str().as_bytes()]);
+    }
+
     /// Adds what stands before the `sid` in the key of a session's record to the arguments of a script.
     pub(super) fn add_before_session(&self, words: &mut Words, shard: Shard) {
         words.word_of([self.before(shard), SESSION]);

@@ -9,10 +9,7 @@ use crate::{
     defaults,
     revocation::{Cutoff, Digest, Horizons, Life},
     store::redis::{
-        client::{Link, Reply},
-        failure::Failure,
-        lookup::read_cutoff,
-        session::record,
+        client::Link, failure::Failure, lookup::read_cutoff, reply::Reply, session::record,
     },
 };
 
@@ -149,10 +146,10 @@ impl Logged {
         })
     }
 
-    /// What it is about; `None` if it is none of ours.
-    pub(super) fn subject(&self) -> Option<(Digest, Cutoff)> {
+    /// What it is about, up to when, and when that expires; `None` if it is none of ours.
+    pub(super) fn subject(&self) -> Option<(Digest, Cutoff, Timestamp)> {
         let said = self.said.as_ref()?;
-        Some((said.digest, said.cutoff))
+        Some((said.digest, said.cutoff, said.expiry))
     }
 
     /// Whether it concerns every shard, and so should stand in the log of each.

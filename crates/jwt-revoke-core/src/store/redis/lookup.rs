@@ -20,9 +20,9 @@ use crate::{
         redis::{
             Inner,
             breaker::{Admission, Breaker, Others, PAUSE},
-            client::Reply,
             failure::{Failure, Purpose},
             keys::{is_legacy_jti, shard_slot, slot},
+            reply::Reply,
             revoke::fallback_horizons,
             scripts::CHECK,
             words::Words,

@@ -62,9 +62,6 @@ impl Inner {
     }
 
     fn since(&self, entry: &Logged) -> Duration {
-        let ours = self.settings.clock.now().as_millis();
-        let offset = self.clocks.offset.load(Ordering::Relaxed);
-        let written = entry.written().as_millis();
-        Duration::from_millis(ours.saturating_add_signed(offset).saturating_sub(written))
+        self.server_clock().saturating_since(entry.written())
     }
 }

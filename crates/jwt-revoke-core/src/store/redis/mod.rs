@@ -12,23 +12,30 @@ mod breaker;
 mod client;
 mod commit;
 mod config;
+mod connects;
 mod durability;
 mod failure;
 mod follow;
 mod heal;
+mod healing;
 mod keys;
 mod log;
 mod lookup;
 mod measure;
+mod mend;
+mod put_back;
+mod reply;
 mod revoke;
 mod scripts;
 mod session;
 mod shard;
+mod source;
 mod start;
 #[cfg(feature = "redis-rustls")]
 mod tls;
 mod wide;
 mod words;
+mod write;
 
 use std::{
     fmt,
@@ -48,8 +55,9 @@ use self::{
     client::{Link, LinkOptions},
     commit::Commits,
     config::Settings,
+    durability::Proof,
     follow::FollowerHandle,
-    heal::Healing,
+    healing::Healing,
     keys::Keys,
     shard::Clocks,
     wide::Wides,
@@ -152,7 +160,12 @@ impl RedisStore {
         RedisBuilder::new(url)
     }
 
-    fn launch(address: &Address, config: &Config, settings: Settings) -> Result<Self, StoreError> {
+    fn launch(
+        address: &Address,
+        config: &Config,
+        settings: Settings,
+        proof: Option<Proof>,
+    ) -> Result<Self, StoreError> {
         let open = |reason: String| StoreError::Open {
             store: address.name.clone(),
             reason,
@@ -177,12 +190,9 @@ impl RedisStore {
             checks: link(settings.check_timeout, 2)?,
             // A lost answer to a write is our business: see `Inner::write`.
             writes: link(settings.write_timeout, 1)?,
-            commits: Commits::new(
-                settings.durability,
-                config,
-                options(settings.write_timeout, 1),
-                runtime,
-            ),
+            commits: proof.map(|proof| {
+                Commits::new(proof, config, options(settings.write_timeout, 1), runtime)
+            }),
             breakers: Default::default(),
             waiting: AtomicUsize::new(0),
             started: AtomicBool::new(false),

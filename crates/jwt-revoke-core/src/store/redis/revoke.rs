@@ -13,9 +13,9 @@ use crate::{
         Reach, Revocation, StoreError,
         redis::{
             Inner,
-            client::Reply,
             keys::{LAYOUT, is_legacy_jti, slot},
             lookup::read_cutoff,
+            reply::Reply,
             scripts::{LEGACY, REVOKE},
             shard::Probe,
             words::Words,

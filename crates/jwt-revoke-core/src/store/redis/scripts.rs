@@ -83,6 +83,7 @@ pub(super) static ROTATE: Script = Script::new(concat!(
     include_str!("lua/index.lua"),
     include_str!("lua/record.lua"),
     include_str!("lua/rotate.lua"),
+    include_str!("lua/known.lua"),
     include_str!("lua/raise.lua"),
     include_str!("lua/ending.lua"),
     include_str!("lua/reuse.lua")

@@ -266,8 +266,8 @@ impl Inner {
                     known: Cutoffs::NONE,
                 });
             }
+            self.check_clock(&state)?;
         }
-        self.check_clock()?;
         self.is_fresh()
     }
 

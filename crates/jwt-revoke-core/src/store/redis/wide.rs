@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::{
     defaults,
     revocation::{Cutoff, Digest, Life, Moment, Shard},
-    store::redis::{Inner, heal::Remembered},
+    store::redis::{Inner, healing::Remembered},
 };
 
 /// The wide revocations that were read, and those of them that are yet to be looked after.
@@ -82,11 +82,7 @@ impl Wides {
         let due = state.pending.iter_mut().filter(|(_, p)| p.due <= now);
         let due = due.take(AT_ONCE).map(|(digest, pending)| {
             pending.due = now + jittered();
-            let age = now - pending.read;
-            let life = Life {
-                kept: pending.life.kept.saturating_sub(age),
-                needed: pending.life.needed.saturating_sub(age),
-            };
+            let life = pending.life.after(now - pending.read);
             (*digest, pending.cutoff, life)
         });
         due.collect()

@@ -5,10 +5,11 @@
 --   then for each entry, four: digest; cutoff, an instant in ms or "*"; remaining life in ms;
 --   the sum of 1 if tokens that it covers may be issued as long as it lives, 2 if it concerns every
 --   shard, 4 if it was never there and people are to be told
---   returns  {"ok", now} | {"lost"} | {"layout", the layout found}
+--   returns  {"ok", now, how many changed something, how many were dropped} | {"lost"}
+--          | {"layout", the layout found}
 --
 -- What comes from a process's memory is bounded on the way in: a cutoff further ahead than any
--- revocation may reach is dropped, a life longer than any entry may have is cut. The clock that the
+-- revocation may reach is dropped, and the caller told, a life longer than any entry may have is cut. The clock that the
 -- cutoffs are from may have been another server's.
 
 local AUDITED = 10000 -- about how many entries the audit stream keeps
@@ -19,6 +20,7 @@ if not now then
   return answer
 end
 local shard = prepare(now)
+local put_back, dropped = 0, 0
 local longest = math.max(shard.access, shard.session) + AHEAD + DRIFT
 for i = 1, #KEYS - FIRST do
   local at = 3 + (i - 1) * 4
@@ -28,11 +30,14 @@ for i = 1, #KEYS - FIRST do
     local marks = tonumber(ARGV[at + 4])
     local changed, held = raise(shard, KEYS[FIRST + i], ARGV[at + 1], cutoff, life, marks % 2 == 1,
       marks % 4 >= 2)
+    put_back = put_back + (changed and 1 or 0)
     if changed and marks >= 4 then
       -- Nobody here knows more: the rest stands in the streams of the shards that had it.
       redis.call('XADD', AUDIT, 'MAXLEN', '~', AUDITED, '*', 'cutoff', held, 'dimension', 'wide',
         'issuer', '', 'value', ARGV[at + 1], 'cause', 'completed', 'actor', '')
     end
+  elseif life > 0 then
+    dropped = dropped + 1
   end
 end
 -- Whoever puts back may have more: until then the shard stays unknown. Last, since the first write
@@ -41,4 +46,4 @@ local left = redis.call('PTTL', HEALING)
 if left >= 0 and left < BREATH then
   redis.call('PEXPIRE', HEALING, BREATH)
 end
-return { 'ok', shard.now }
+return { 'ok', shard.now, put_back, dropped }

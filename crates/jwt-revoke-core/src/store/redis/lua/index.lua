@@ -2,7 +2,9 @@
 
 -- Lets the index live at least until `deadline` on the server's clock, and puts the session back that
 -- was lost from it. Returns until when it lives now: a sixteenth longer than it must, so that few
--- refreshes have to look.
+-- refreshes have to look. One that is lost before is not missed until then: a refresh reads strings, of which
+-- the index is none, so to look each time would be one more command each time. It shares a shard with the
+-- records, whose loss is noticed, and no script of ours deletes it.
 local function keep_index(deadline, sid, opened_at)
   redis.call('ZADD', INDEX, string.format('%.0f', opened_at), sid)
   local clock = instant(0, 0)

@@ -50,7 +50,8 @@ if string.sub(whose, 1, #ARGV[12]) ~= ARGV[12] then
   return { 'ok', now, entry == struct.unpack('>I4c0', ARGV[12]) and 'refused' or 'unknown' }
 end
 
--- Clocks that step back must not make a spend younger than it is.
+-- Clocks that step back must not make a spend younger than it is. The caller is told what the clock shows:
+-- no other record is dated by the last instant of this one.
 local clock = now
 if last_used_at > now then
   now = last_used_at
@@ -58,12 +59,12 @@ end
 
 -- 4. The idle or the absolute deadline has passed.
 if now >= idle_deadline or now >= absolute_deadline then
-  return { 'ok', now, 'expired' }
+  return { 'ok', clock, 'expired' }
 end
 
 -- 5. Our own retry of a command whose answer was lost.
 if last_attempt == attempt then
-  return { 'ok', now, recovered == 1 and 'recovered' or 'rotated', raw }
+  return { 'ok', clock, recovered == 1 and 'recovered' or 'rotated', raw }
 end
 
 -- From here on without closures: each value that one holds costs the server a piece of memory.
@@ -106,6 +107,6 @@ if outcome then
   if write then
     redis.call('SET', KEYS[7], record, 'PX', string.format('%.0f', deadline - clock))
   end
-  return { 'ok', now, outcome, record }
+  return { 'ok', clock, outcome, record }
 end
 

@@ -21,8 +21,11 @@ local TOLERANCE = 3600000 -- how far a clock may be set back without instants ru
 
 -- Never runs back behind what the log has dated, what was `told` to a caller, or the opening of a
 -- session, whatever happens to the host's clock or in a failover: cutoffs must cover all sessions that
--- were opened before them. An instant that is hours ahead came from a clock that was wrong, and is not
--- waited for.
+-- were opened before them. A `told` that is hours ahead came from a clock that was wrong, and is not
+-- waited for: each login raises it. What the log has dated is, however far ahead: its ids cannot run
+-- back, and whether the clock was wrong then or is wrong now nobody here can tell. If it is now, cutoffs
+-- behind the log would leave alive what was opened before them; waiting refuses logins, and the
+-- processes say that they are not ready (docs/redis.md tells how to put such a shard right).
 local function instant(told, logged)
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)

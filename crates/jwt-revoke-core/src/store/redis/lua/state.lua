@@ -24,7 +24,9 @@ local meta = held and read_meta(held)
 local epoch = redis.call('GET', EPOCH)
 local word, changed = 'here', ARGV[6] == 'write'
 local tip = last_id()
-local now = instant(math.max(meta.told, tonumber(ARGV[7])), tonumber(string.match(tip, '^%d+')))
+local logged = tonumber(string.match(tip, '^%d+'))
+-- Each by itself: one that came from a wrong clock must not hide the other.
+local now = math.max(instant(meta.told, logged), instant(tonumber(ARGV[7]), logged))
 -- What begins after a cutoff must not be dated in its millisecond.
 local told = math.max(now, meta.cut + 1)
 if not held or not epoch then

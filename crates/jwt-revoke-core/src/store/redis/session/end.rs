@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use crate::{
     revocation::Shard,
+    session::AttemptId,
     store::{
         Ending, EndingOthers, Index, StoreError,
         redis::{
             Inner,
-            client::Reply,
             keys::is_session,
+            reply::Reply,
             revoke::brief,
             scripts::{END, END_OTHERS},
-            session::{Confirmation, Step, read_sessions, record::pack},
+            session::{
+                Confirmation, Step, read_sessions,
+                record::{attempt_bytes, pack},
+            },
         },
     },
     token::SessionId,
@@ -45,11 +49,18 @@ impl Inner {
     }
 
     fn end_step(self: &Arc<Self>, ending: &Ending<'_>) -> Result<Step, StoreError> {
-        let mut step = self.step(&ending.index, Some(ending.session), [&ending.entry])?;
-        step.word(ending.session.as_str());
+        let (index, session) = (&ending.index, ending.session);
+        let mut step = self.step_with(index, Some(session), [&ending.entry], |words| {
+            self.keys.add_ended(words, index.shard, session);
+        })?;
+        step.word(session.as_str());
         step.word(ending.entry.hex());
         step.word(pack(ending.owner.as_str()));
         step.word(brief(ending.cause));
+        step.word(attempt_bytes(AttemptId::random()));
+        // Who was told that it is not confirmed is to ask again.
+        let may_be_unconfirmed = self.commits.is_some();
+        step.word(if may_be_unconfirmed { "again" } else { "" });
         Ok(step)
     }
 

@@ -8,7 +8,7 @@ use crate::{
         Index, StoreError,
         redis::{
             Inner,
-            client::Reply,
+            reply::Reply,
             scripts::LIST,
             session::{Confirmation, record},
         },

@@ -17,9 +17,9 @@ use crate::{
         Index, StoreError, Transition, Transitioned,
         redis::{
             Inner,
-            client::Reply,
             keys::LAYOUT,
             lookup::read_cutoff,
+            reply::Reply,
             revoke::brief,
             scripts::{MARK, Script},
             words::Words,
@@ -84,6 +84,17 @@ impl Inner {
         session: Option<&SessionId>,
         entries: impl IntoIterator<Item = &'d Digest>,
     ) -> Result<Step, StoreError> {
+        self.step_with(index, session, entries, |_| {})
+    }
+
+    /// The same, and the keys that `more` adds.
+    fn step_with<'d>(
+        self: &Arc<Self>,
+        index: &Index<'_>,
+        session: Option<&SessionId>,
+        entries: impl IntoIterator<Item = &'d Digest>,
+        more: impl FnOnce(&mut Words),
+    ) -> Result<Step, StoreError> {
         let shard = index.shard;
         // What this process remembers may still be missing there.
         let Some(epoch) = self.healing.epoch(shard) else {
@@ -103,6 +114,7 @@ impl Inner {
         for entry in entries {
             self.keys.add_deny(&mut words, shard, entry);
         }
+        more(&mut words);
         let least = self.least_horizons();
         words.word(LAYOUT);
         words.number(millis(least.access));

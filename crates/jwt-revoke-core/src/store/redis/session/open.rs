@@ -11,8 +11,8 @@ use crate::{
         Ending, Opened, Opening, StoreError,
         redis::{
             Inner,
-            client::Reply,
             keys::is_session,
+            reply::Reply,
             scripts::OPEN,
             session::{
                 read_sessions,

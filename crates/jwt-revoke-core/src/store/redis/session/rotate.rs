@@ -10,8 +10,8 @@ use crate::{
         Rotating, StoreError,
         redis::{
             Inner,
-            client::Reply,
             keys::is_session,
+            reply::Reply,
             revoke::{brief, round_up_millis},
             scripts::ROTATE,
             session::{

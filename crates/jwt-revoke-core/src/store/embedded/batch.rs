@@ -13,17 +13,18 @@ use crate::{
     store::{Audit, Revocation, StoreError},
 };
 
-/// Requests that will be committed together, all of them at one instant. Each sees what those before
+/// Requests that will be committed together. Each sees what those before
 /// it have changed.
 pub(super) struct Batch<'a> {
     pub(super) shared: &'a Shared,
     pub(super) database: &'a Database,
+    /// The instant at which all this happens. A session that is opened ahead of it takes it along: what
+    /// follows, even in the same transaction, happens after the opening, and is to reach it.
     pub(super) now: Timestamp,
     horizons: KeptHorizons,
     pub(super) changes: Changes,
     /// The sessions of the commit before, once they have been asked for.
     pub(super) rows: Option<SessionRows>,
-    pub(super) latest_opening: Timestamp,
 }
 
 impl<'a> Batch<'a> {
@@ -40,16 +41,14 @@ impl<'a> Batch<'a> {
             horizons,
             changes: Changes::new(now),
             rows: None,
-            latest_opening: Timestamp::EPOCH,
         }
     }
 
-    /// What is to be committed, and the latest instant at which a session was opened.
+    /// What is to be committed, and the instant that has been reached.
     pub(super) fn finish(self) -> (Changes, Timestamp) {
         let mut changes = self.changes;
-        let latest = self.now.max(self.latest_opening);
-        changes.clock = self.shared.clock.reservation(latest);
-        (changes, self.latest_opening)
+        changes.clock = self.shared.clock.reservation(self.now);
+        (changes, self.now)
     }
 
     pub(super) fn require(&mut self, horizons: Horizons) {

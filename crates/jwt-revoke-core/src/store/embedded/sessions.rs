@@ -79,7 +79,7 @@ impl Batch<'_> {
                 evicted
             }
         };
-        self.latest_opening = self.latest_opening.max(record.opened_at);
+        self.now = self.now.max(record.opened_at);
         let entry = record.entry;
         self.changes
             .sessions

@@ -18,7 +18,7 @@ use super::*;
 use crate::{
     revocation::{Digest, Dimension, Placement},
     session::{AttemptId, Identity, Outcome, Policy, Presented, Proposal, Record},
-    store::{Index, Opening, Reach, Rotating},
+    store::{Index, Opened, Opening, Reach, Rotating},
     token::SessionId,
 };
 
@@ -449,7 +449,10 @@ struct Client {
 
 impl Client {
     fn new(store: &EmbeddedStore, policy: &Policy) -> Self {
-        let opened_at = block_on(store.now(shard())).unwrap();
+        Self::at(block_on(store.now(shard())).unwrap(), policy)
+    }
+
+    fn at(opened_at: Timestamp, policy: &Policy) -> Self {
         let session = SessionId::opened_at(opened_at);
         let entry = Digest::of(&Dimension::Session, "iss", session.as_str().as_bytes());
         let first = Identity {
@@ -480,15 +483,18 @@ impl Client {
     }
 
     fn open(&self, store: &EmbeddedStore) -> Result<Transitioned, StoreError> {
-        let opening = Opening {
+        block_on(store.transition(&Transition::Open(&self.opening())))
+    }
+
+    fn opening(&self) -> Opening<'_> {
+        Opening {
             index: self.index(),
             session: &self.session,
             record: &self.record,
             covering: &[],
             since: self.record.opened_at,
             cap: None,
-        };
-        block_on(store.transition(&Transition::Open(&opening)))
+        }
     }
 
     /// The rotation of a generation, always by the same attempt.
@@ -636,6 +642,37 @@ fn s4_reuse_after_a_clock_that_was_ahead_ends_all_that_it_opened() {
     assert_eq!(cutoff, Some(Cutoff::At(most)));
     let forever = find(&store, later.entry).unwrap();
     assert_eq!(forever, Some(Cutoff::Forever));
+}
+
+#[test]
+fn s5_a_sign_out_in_one_transaction_with_a_login_that_is_dated_ahead_reaches_it() {
+    let disk = Disk::default();
+    let store = open(&disk);
+    let now = block_on(store.now(shard())).unwrap();
+    let client = Client::at(now.saturating_add(Duration::from_secs(4)), &strict());
+    let (first, sign_out) = ([jti("x")], [subject("alice")]);
+    let opening = client.opening();
+    let login = Transition::Open(&opening);
+    let held = disk.hold();
+    let mut before = store.revoke(&first).boxed();
+    assert!(before.as_mut().now_or_never().is_none());
+    held.commit();
+    // In this order, both behind the one that hangs.
+    let mut login = store.transition(&login).boxed();
+    assert!(login.as_mut().now_or_never().is_none());
+    let mut sign_out = store.revoke(&sign_out).boxed();
+    assert!(sign_out.as_mut().now_or_never().is_none());
+    drop(held);
+    let (opened, signed_out) = block_on(join(login, sign_out));
+    let opened = opened.unwrap();
+    assert_eq!(opened, Transitioned::Opened(Opened::Opened(vec![])));
+    assert!(signed_out.unwrap() >= client.record.opened_at);
+    let outcome = client.rotate(&store, 1, &strict()).unwrap();
+    assert_eq!(outcome, Outcome::Ended);
+    // Whoever logs in now is dated behind it.
+    let after = Client::new(&store, &strict());
+    assert!(after.record.opened_at > client.record.opened_at);
+    block_on(before).unwrap();
 }
 
 #[test]

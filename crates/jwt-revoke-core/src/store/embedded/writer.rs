@@ -126,7 +126,7 @@ impl Writer {
         for request in batch {
             match request {
                 Request::Revoke(revocations, waiter) => match work.revoke(&revocations) {
-                    Ok(()) => answers.push(Answer::Instant(waiter)),
+                    Ok(()) => answers.push(Answer::Instant(waiter, work.now)),
                     Err(error) => send(waiter, Err(error)),
                 },
                 Request::Step(step, waiter) => match work.step(step) {
@@ -139,13 +139,14 @@ impl Writer {
                 }
                 Request::Now(waiter) => {
                     reserve |= shared.clock.runs_low(now);
-                    answers.extend(waiter.map(Answer::Instant));
+                    let now = work.now;
+                    answers.extend(waiter.map(|waiter| Answer::Instant(waiter, now)));
                 }
                 Request::Audit(limit, waiter) => answers.push(Answer::Audit(limit, waiter)),
                 Request::Purge(waiter) => answers.push(Answer::Purge(waiter)),
             }
         }
-        let (changes, latest_opening) = work.finish();
+        let (changes, reached) = work.finish();
         let result = if reserve || !changes.is_empty() {
             self.commit(&changes)
         } else {
@@ -153,19 +154,19 @@ impl Writer {
         };
         if result.is_ok() {
             if !changes.entries.is_empty() {
-                shared.clock.pass(now);
+                shared.clock.pass(reached);
             }
-            shared.clock.reach(latest_opening);
+            shared.clock.reach(reached);
         }
         for answer in answers {
-            self.answer(answer, now);
+            self.answer(answer);
         }
     }
 
-    fn answer(&mut self, answer: Answer, now: Timestamp) {
+    fn answer(&mut self, answer: Answer) {
         let working = self.shared.working();
         match answer {
-            Answer::Instant(waiter) => send(waiter, working.map(|()| now)),
+            Answer::Instant(waiter, now) => send(waiter, working.map(|()| now)),
             Answer::Step(waiter, answer) => send(waiter, working.map(|()| answer)),
             Answer::Done(waiter) => send(waiter, working),
             Answer::Audit(limit, waiter) => {
@@ -252,7 +253,7 @@ struct Slice {
 
 /// Who is told what once the transaction is through.
 enum Answer {
-    Instant(Waiter<Timestamp>),
+    Instant(Waiter<Timestamp>, Timestamp),
     Step(Waiter<Transitioned>, Transitioned),
     Done(Waiter<()>),
     Audit(usize, Waiter<Vec<AuditEntry>>),

@@ -139,7 +139,7 @@ impl Commits {
             None => None,
         };
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lane) = lanes.get(&server) {
+        if let Some(lane) = lanes.get(&server).filter(|lane| !lane.is_closed()) {
             return Ok(lane.clone());
         }
         if let Some(routes) = routes {

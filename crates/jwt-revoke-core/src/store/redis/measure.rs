@@ -1,7 +1,7 @@
 //! What a store tells of itself in numbers.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Weak, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -14,6 +14,7 @@ use crate::{
     store::redis::{
         Inner,
         log::{Cursor, Logged},
+        tasks::spawn_until_done,
     },
 };
 
@@ -24,11 +25,14 @@ pub(super) fn start(store: &Arc<Inner>) {
         return;
     }
     let store = Arc::downgrade(store);
-    tokio::spawn(async move {
-        while let Some(inner) = store.upgrade() {
-            inner.record_metrics();
-            drop(inner);
-            sleep(defaults::METRICS_INTERVAL).await;
+    spawn_until_done(move || {
+        let store = Weak::clone(&store);
+        async move {
+            while let Some(inner) = store.upgrade() {
+                inner.record_metrics();
+                drop(inner);
+                sleep(defaults::METRICS_INTERVAL).await;
+            }
         }
     });
 }

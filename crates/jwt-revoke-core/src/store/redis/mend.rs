@@ -1,6 +1,6 @@
 //! Mending a shard whose log lacks entries, though it has kept its epoch.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::{Arc, Weak, atomic::Ordering};
 
 use fred::types::Value;
 use tokio::time::sleep;
@@ -17,6 +17,7 @@ use crate::{
             heal::Turn,
             healing::PAUSE,
             keys::shard_slot,
+            tasks::spawn_until_done,
         },
     },
 };
@@ -45,41 +46,10 @@ impl Inner {
             return;
         }
         let store = Arc::downgrade(self);
-        let mending = async move {
-            loop {
-                let Some(inner) = store.upgrade() else {
-                    return;
-                };
-                if !inner.healing.begin(shard) {
-                    drop(inner);
-                    sleep(PAUSE).await;
-                    continue;
-                }
-                let turn = Turn { inner, shard };
-                let due = &turn.inner.healing.due[index];
-                // Before: what is noticed from here on may be more.
-                due.store(false, Ordering::Release);
-                match turn.inner.mend_now(shard).await {
-                    Ok(0) => return,
-                    Ok(entries) => {
-                        tracing::warn!(
-                            store = %turn.inner.name, %shard, entries,
-                            "a shard had lost entries; put back what this process remembers"
-                        );
-                        return;
-                    }
-                    Err(error) => {
-                        tracing::debug!(%error, %shard, "a shard could not be mended yet");
-                        if due.swap(true, Ordering::AcqRel) {
-                            return;
-                        }
-                    }
-                }
-                drop(turn);
-                sleep(PAUSE * 10).await;
-            }
-        };
-        tokio::spawn(mending.instrument(tracing::debug_span!(parent: None, "mend", %shard)));
+        spawn_until_done(move || {
+            let span = tracing::debug_span!(parent: None, "mend", %shard);
+            mend_until_whole(Weak::clone(&store), shard).instrument(span)
+        });
     }
 
     async fn mend_now(&self, shard: Shard) -> Result<usize, StoreError> {
@@ -107,5 +77,40 @@ impl Inner {
         let answer = self.writes.send(shard_slot(shard), "SET", args).await;
         let failed = |failure: Failure| failure.into_error(&self.name, Purpose::Write);
         answer.map(drop).map_err(failed)
+    }
+}
+
+async fn mend_until_whole(store: Weak<Inner>, shard: Shard) {
+    loop {
+        let Some(inner) = store.upgrade() else {
+            return;
+        };
+        if !inner.healing.begin(shard) {
+            drop(inner);
+            sleep(PAUSE).await;
+            continue;
+        }
+        let turn = Turn { inner, shard };
+        let due = &turn.inner.healing.due[usize::from(shard.number())];
+        // Before: what is noticed from here on may be more.
+        due.store(false, Ordering::Release);
+        match turn.inner.mend_now(shard).await {
+            Ok(0) => return,
+            Ok(entries) => {
+                tracing::warn!(
+                    store = %turn.inner.name, %shard, entries,
+                    "a shard had lost entries; put back what this process remembers"
+                );
+                return;
+            }
+            Err(error) => {
+                tracing::debug!(%error, %shard, "a shard could not be mended yet");
+                if due.swap(true, Ordering::AcqRel) {
+                    return;
+                }
+            }
+        }
+        drop(turn);
+        sleep(PAUSE * 10).await;
     }
 }

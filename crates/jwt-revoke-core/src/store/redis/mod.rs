@@ -31,6 +31,7 @@ mod session;
 mod shard;
 mod source;
 mod start;
+mod tasks;
 #[cfg(feature = "redis-rustls")]
 mod tls;
 mod wide;

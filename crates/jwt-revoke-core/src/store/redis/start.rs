@@ -22,6 +22,7 @@ use crate::{
             failure::{Failure, Purpose},
             keys::shard_slot,
             shard::Probe,
+            tasks::spawn_until_done,
         },
     },
 };
@@ -80,35 +81,37 @@ pub(super) fn connect_lazily(store: RedisStore) -> RedisStore {
 /// Looks after the store until its last handle is gone: starts it if it was not reachable, and heals
 /// shards that lost their data even while nobody asks.
 fn watch(store: Weak<Inner>) {
-    tokio::spawn(async move {
-        let mut told = String::new();
-        loop {
-            let pause = match store.upgrade() {
-                None => return,
-                Some(inner) if inner.started.load(Ordering::Acquire) => {
-                    let (looked_after, ()) = join(inner.heal_all(), inner.prove_primaries()).await;
-                    inner.complete_wides().await;
-                    if let Err(error) = looked_after {
-                        tracing::debug!(%error, "the store could not be looked after");
-                    }
-                    defaults::PROBE_INTERVAL
+    spawn_until_done(move || look_after(Weak::clone(&store)));
+}
+
+async fn look_after(store: Weak<Inner>) {
+    let mut told = String::new();
+    loop {
+        let pause = match store.upgrade() {
+            None => return,
+            Some(inner) if inner.started.load(Ordering::Acquire) => {
+                let (looked_after, ()) = join(inner.heal_all(), inner.prove_primaries()).await;
+                inner.complete_wides().await;
+                if let Err(error) = looked_after {
+                    tracing::debug!(%error, "the store could not be looked after");
                 }
-                Some(inner) => match inner.start().await {
-                    Ok(()) => Duration::ZERO,
-                    Err(error) => {
-                        // Said once, not with every attempt.
-                        let reason = inner.cannot_open(error).to_string();
-                        if reason != told {
-                            tracing::warn!("the store is not ready: {reason}");
-                            told = reason;
-                        }
-                        RETRY * 4
+                defaults::PROBE_INTERVAL
+            }
+            Some(inner) => match inner.start().await {
+                Ok(()) => Duration::ZERO,
+                Err(error) => {
+                    // Said once, not with every attempt.
+                    let reason = inner.cannot_open(error).to_string();
+                    if reason != told {
+                        tracing::warn!("the store is not ready: {reason}");
+                        told = reason;
                     }
-                },
-            };
-            sleep(pause).await;
-        }
-    });
+                    RETRY * 4
+                }
+            },
+        };
+        sleep(pause).await;
+    }
 }
 
 impl Inner {

@@ -25,6 +25,7 @@ use crate::{
     store::redis::{
         Inner,
         log::Cursor,
+        mend::Missing,
         source::{End, Source},
     },
 };
@@ -124,9 +125,13 @@ async fn supervise(store: &Weak<Inner>, config: &Config, shards: Vec<Shard>) {
         let begun = Instant::now();
         let following = AssertUnwindSafe(source.follow(store, &mut cursors)).catch_unwind();
         let Ok(ended) = following.await else {
-            tracing::error!("the follower of the store's log panicked; it starts anew");
-            // Where it stood is not known any more.
+            // Where it stood is not known any more, nor whether the logs still had all that was read.
             cursors = shards.iter().map(|_| Cursor::start()).collect();
+            if let Some(inner) = store.upgrade() {
+                let shards = shards.iter();
+                shards.for_each(|shard| inner.mend(*shard, Missing::Perhaps));
+            }
+            tracing::error!("the follower of the store's log panicked; it starts anew");
             restarted(store, Restart::Panicked);
             sleep(PAUSE).await;
             continue;

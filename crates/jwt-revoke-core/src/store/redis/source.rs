@@ -194,9 +194,10 @@ impl Source {
                 // Another log, though it has the same name. It is healed by whoever notices the epoch.
                 *cursor = Cursor::start();
             } else if !cursor.fits(&state.tip) {
-                tracing::warn!(%shard, "a log has lost entries that were read; it is read anew");
-                *cursor = Cursor::start();
+                // First, since nothing else would tell it again.
                 inner.mend(*shard, Missing::Lost);
+                *cursor = Cursor::start();
+                tracing::warn!(%shard, "a log has lost entries that were read; it is read anew");
             }
             let horizons = state.horizons;
             // What the server's clock shows, which is what entries expire by: instants may be ahead of it.
@@ -313,7 +314,6 @@ impl Source {
             let shard = self.shards[index];
             for entry in entries {
                 if !cursors[index].advance(&entry) {
-                    tracing::warn!(%shard, "the log has a gap; it is read anew");
                     let missing = if cursors[index].is_ahead_of(&entry) {
                         Missing::Lost
                     } else {
@@ -322,6 +322,7 @@ impl Source {
                     whole[index] = false;
                     cursors[index] = Cursor::start();
                     inner.mend(shard, missing);
+                    tracing::warn!(%shard, "the log has a gap; it is read anew");
                     break;
                 }
                 match entry.known(&bounds) {

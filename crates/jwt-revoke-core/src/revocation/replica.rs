@@ -207,14 +207,15 @@ impl Replica {
             .select(usize::MAX, |known| known.expires > now);
         let known = known.into_iter();
         known
-            .map(|(digest, known)| {
-                let life = Life {
-                    kept: self.left(known.expires),
-                    needed: self.left(known.needed),
-                };
-                (digest, cutoff_of(known.cutoff), life)
-            })
+            .map(|(digest, known)| (digest, cutoff_of(known.cutoff), self.life_of(&known)))
             .collect()
+    }
+
+    /// What is known of one entry of `shard` that the store still keeps, with its remaining life.
+    pub(crate) fn known(&self, shard: Shard, digest: &Digest) -> Option<(Cutoff, Life)> {
+        let known = self.copy(shard).table.get(digest)?;
+        let kept = known.expires > self.now();
+        kept.then(|| (cutoff_of(known.cutoff), self.life_of(&known)))
     }
 
     /// Everything that `shard` held at `moment` has been taken in.
@@ -330,6 +331,13 @@ impl Replica {
     /// The current second. Rounded down, as lives are rounded up.
     fn now(&self) -> u32 {
         u32::try_from(self.start.elapsed().as_secs()).unwrap_or(u32::MAX)
+    }
+
+    fn life_of(&self, known: &Known) -> Life {
+        Life {
+            kept: self.left(known.expires),
+            needed: self.left(known.needed),
+        }
     }
 
     fn left(&self, expires: u32) -> Duration {

@@ -80,7 +80,7 @@ impl Inner {
                 self.heal(shard).await?;
             }
             if moved {
-                let (own, _) = self.remembered(shard);
+                let own = self.written_lately(shard);
                 self.put_back_all(shard, &own).await?;
                 self.healing.put_back_over(shard, connection);
             }

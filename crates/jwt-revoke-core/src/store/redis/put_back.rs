@@ -1,6 +1,10 @@
 //! Writing what this process remembers into a shard that may lack it.
 
-use std::{collections::HashMap, convert::Infallible, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    convert::Infallible,
+    time::Duration,
+};
 
 use fred::types::Value;
 use tokio::time::{Instant, sleep};
@@ -56,17 +60,24 @@ impl Inner {
 
     /// What this process wrote lately to `shard`, and what else it knows of it.
     pub(super) fn remembered(&self, shard: Shard) -> (Vec<Remembered>, Vec<Remembered>) {
-        let mut written = self.healing.recent(shard);
-        let mut read = Vec::new();
-        for (digest, cutoff, life) in self.replica.of_shard(shard) {
-            match written.get_mut(&digest) {
-                Some(own) => *own = (own.0.max(cutoff), own.1.max(life)),
-                None => read.push((digest, cutoff, life)),
-            }
-        }
-        let own = written.into_iter();
-        let own = own.map(|(digest, (cutoff, life))| (digest, cutoff, life));
-        (own.collect(), read)
+        let own = self.written_lately(shard);
+        let written: HashSet<_> = own.iter().map(|(digest, ..)| *digest).collect();
+        let mut read = self.replica.of_shard(shard);
+        read.retain(|(digest, ..)| !written.contains(digest));
+        (own, read)
+    }
+
+    /// What this process wrote lately to `shard`, as far as anybody has raised it since.
+    pub(super) fn written_lately(&self, shard: Shard) -> Vec<Remembered> {
+        let written = self.healing.recent(shard).into_iter();
+        let raised =
+            written.map(
+                |(digest, (cutoff, life))| match self.replica.known(shard, &digest) {
+                    Some((known, left)) => (digest, cutoff.max(known), life.max(left)),
+                    None => (digest, cutoff, life),
+                },
+            );
+        raised.collect()
     }
 
     /// As long as somebody has more to say, the shard is not whole.

@@ -24,5 +24,7 @@ pub mod redis_store;
 pub mod service_suite;
 pub mod session_suite;
 pub mod sessions;
+#[cfg(doctest)]
+mod snippets;
 pub mod store_suite;
 pub mod told_store;

@@ -170,3 +170,140 @@ fn each_metric_is_named_in_one_place() {
         "{named:?}"
     );
 }
+
+/// All pages of the workspace, by their path from its root.
+fn pages(root: &Path) -> BTreeSet<String> {
+    let mut pages = BTreeSet::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && !name.starts_with('.') && name != "target" && name != "node_modules"
+            {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                let path = path.strip_prefix(root).unwrap();
+                pages.insert(path.to_string_lossy().into_owned());
+            }
+        }
+    }
+    pages
+}
+
+/// What stands behind the three ticks of each block of code, and the block.
+fn blocks(page: &str) -> Vec<(&str, &str)> {
+    let mut blocks = Vec::new();
+    let mut rest = page;
+    while let Some((_, open)) = rest.split_once("```") {
+        let (info, block) = open.split_once('\n').unwrap();
+        let (block, after) = block.split_once("```").expect("the block has an end");
+        blocks.push((info, block));
+        rest = after;
+    }
+    blocks
+}
+
+/// `tests/src/snippets.rs` makes doc tests of the pages: `cargo test --doc` compiles and runs them.
+#[test]
+fn each_page_with_rust_is_compiled_and_no_block_is_left_out() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let compiled = include_str!("../src/snippets.rs");
+    let mut seen = 0;
+    for page in pages(root) {
+        let text = fs::read_to_string(root.join(&page)).unwrap();
+        for (info, block) in blocks(&text) {
+            assert!(!info.is_empty(), "{page}: say the language of:\n{block}");
+            if !info.starts_with("rust") {
+                continue;
+            }
+            seen += 1;
+            assert!(
+                matches!(info, "rust" | "rust,no_run"),
+                "{page}: {info} is not compiled"
+            );
+            let listed = format!("\"../../{page}\"");
+            assert!(
+                compiled.contains(&listed),
+                "{page} is not in tests/src/snippets.rs"
+            );
+        }
+    }
+    assert!(seen >= 5, "the pages are read wrongly: {seen} blocks");
+}
+
+/// Names and features in a manifest that a page shows.
+fn manifest_lines(block: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut found = Vec::new();
+    for line in block.lines().filter(|line| line.contains("jwt-revoke")) {
+        let (name, rest) = line.split_once('=').unwrap();
+        let features = rest.split_once("features = [").map_or("", |(_, rest)| rest);
+        let features = features.split(']').next().unwrap_or_default();
+        let features = features.split(',').map(|f| f.trim().trim_matches('"'));
+        found.push((name.trim(), features.filter(|f| !f.is_empty()).collect()));
+    }
+    found
+}
+
+#[test]
+fn each_manifest_that_a_page_shows_names_crates_and_features_that_there_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut seen = 0;
+    for page in pages(root) {
+        let text = fs::read_to_string(root.join(&page)).unwrap();
+        for (_, block) in blocks(&text).iter().filter(|(info, _)| *info == "toml") {
+            for (name, features) in manifest_lines(block) {
+                seen += 1;
+                let manifest = root.join("crates").join(name).join("Cargo.toml");
+                let manifest = fs::read_to_string(&manifest).expect(name);
+                for feature in features {
+                    let line = format!("\n{feature} = [");
+                    assert!(manifest.contains(&line), "{page}: {name} has no {feature}");
+                }
+            }
+        }
+    }
+    assert!(seen >= 2, "the pages are read wrongly: {seen} crates");
+}
+
+/// `cargo run`, `cargo bench` and scripts in the blocks for a shell.
+#[test]
+fn each_command_that_a_page_shows_names_a_program_that_there_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let is_there = |page: &str, path: String| {
+        assert!(root.join(&path).exists(), "{page}: there is no {path}");
+    };
+    let mut seen = 0;
+    for page in pages(root) {
+        let text = fs::read_to_string(root.join(&page)).unwrap();
+        for (_, block) in blocks(&text).iter().filter(|(info, _)| *info == "sh") {
+            for line in block.lines() {
+                let words: Vec<_> = line.split_whitespace().collect();
+                let after = |flag: &str| {
+                    let at = words.iter().position(|word| *word == flag)?;
+                    words.get(at + 1).copied()
+                };
+                if line.contains("cargo ") {
+                    if let Some(bin) = after("--bin") {
+                        is_there(&page, format!("benches/src/bin/{bin}.rs"));
+                        seen += 1;
+                    } else if let Some(test) = after("--test") {
+                        let single = root.join(format!("tests/tests/{test}.rs")).exists();
+                        assert!(single || root.join(format!("tests/tests/{test}")).exists());
+                        seen += 1;
+                    } else if let Some(example) =
+                        after("-p").and_then(|p| p.strip_prefix("example-"))
+                    {
+                        is_there(&page, format!("examples/{example}"));
+                        seen += 1;
+                    }
+                }
+                for word in words.iter().filter(|word| word.starts_with("scripts/")) {
+                    is_there(&page, (*word).to_owned());
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert!(seen >= 8, "the pages are read wrongly: {seen} commands");
+}

@@ -1,5 +1,7 @@
 //! The first program of the readme is this one, and it does what it is shown for.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     net::{SocketAddr, TcpListener},
     process::{Child, Command, Stdio},

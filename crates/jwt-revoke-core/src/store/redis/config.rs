@@ -233,7 +233,7 @@ impl RedisBuilder {
         #[cfg(feature = "redis-rustls")]
         let tls = address
             .tls
-            .then(|| super::tls::config(&address, self.ca_certificates.as_deref()))
+            .then(|| super::client::tls::config(&address, self.ca_certificates.as_deref()))
             .transpose()?;
         let config = fred::types::config::Config {
             // Lets the first connection be retried like every later one.

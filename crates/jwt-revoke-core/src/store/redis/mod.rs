@@ -12,7 +12,6 @@ mod breaker;
 mod client;
 mod commit;
 mod config;
-mod connects;
 mod durability;
 mod failure;
 mod follow;
@@ -32,8 +31,6 @@ mod shard;
 mod source;
 mod start;
 mod tasks;
-#[cfg(feature = "redis-rustls")]
-mod tls;
 mod wide;
 mod words;
 mod write;

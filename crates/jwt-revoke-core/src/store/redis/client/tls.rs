@@ -17,7 +17,7 @@ use crate::store::{BoxError, StoreError, redis::address::Address};
 /// A configuration that trusts `ca_certificates`, or the system's authorities.
 ///
 /// The provider is named: rustls' process-wide default panics when two are built in.
-pub(super) fn config(
+pub(in crate::store::redis) fn config(
     address: &Address,
     ca_certificates: Option<&[u8]>,
 ) -> Result<TlsConfig, StoreError> {

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use crate::store::redis::{
-    connects::{Connection, Connects},
+    client::connects::{Connection, Connects},
     failure::Failure,
     reply::Reply,
     scripts::Script,
@@ -31,7 +31,7 @@ use crate::store::redis::{
 };
 
 /// A connection (one to every primary of a Cluster) that comes back by itself, until it is dropped.
-pub(super) struct Link {
+pub(in crate::store::redis) struct Link {
     client: Client,
     state: watch::Receiver<LinkState>,
     timeout: Duration,
@@ -44,24 +44,24 @@ pub(super) struct Link {
 
 /// What a link is for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LinkOptions {
+pub(in crate::store::redis) struct LinkOptions {
     /// How long a command may take, unless it says otherwise.
-    pub(super) timeout: Duration,
+    pub(in crate::store::redis) timeout: Duration,
     /// How long connecting, with its first commands, may take.
-    pub(super) connect_timeout: Duration,
+    pub(in crate::store::redis) connect_timeout: Duration,
     /// How often a command is sent when the connection breaks under it. Scripts that write: once.
-    pub(super) attempts: u32,
+    pub(in crate::store::redis) attempts: u32,
 }
 
 /// A command and its arguments.
-pub(super) struct Command {
-    pub(super) name: &'static str,
-    pub(super) args: Vec<Value>,
+pub(in crate::store::redis) struct Command {
+    pub(in crate::store::redis) name: &'static str,
+    pub(in crate::store::redis) args: Vec<Value>,
 }
 
 /// Whether a link is connected, or why not.
 #[derive(Clone, Debug)]
-pub(super) enum LinkState {
+pub(in crate::store::redis) enum LinkState {
     Connecting,
     Up,
     Down(Failure),
@@ -69,7 +69,7 @@ pub(super) enum LinkState {
 
 impl Link {
     /// Starts connecting, on the current tokio runtime.
-    pub(super) fn start(config: Config, options: LinkOptions) -> Result<Self, String> {
+    pub(in crate::store::redis) fn start(config: Config, options: LinkOptions) -> Result<Self, String> {
         let mut builder = Builder::from_config(config);
         builder.set_policy(ReconnectPolicy::new_exponential(0, 50, 1_000, 2));
         builder.with_connection_config(|connection| {
@@ -107,7 +107,7 @@ impl Link {
     }
 
     /// Waits for the first news of the connection: that it is up, or why it is not.
-    pub(super) async fn connected(&self) -> Result<(), Failure> {
+    pub(in crate::store::redis) async fn connected(&self) -> Result<(), Failure> {
         let mut state = self.state.clone();
         let news = state
             .wait_for(|state| !matches!(state, LinkState::Connecting))
@@ -120,18 +120,18 @@ impl Link {
     }
 
     /// The primary that has `slot`, as far as this client of a Cluster knows.
-    pub(super) fn server_of(&self, slot: u16) -> Option<Server> {
+    pub(in crate::store::redis) fn server_of(&self, slot: u16) -> Option<Server> {
         let routing = self.client.cached_cluster_state()?;
         routing.get_server(slot).cloned()
     }
 
     /// The latest connection to the primary of `slot`: when it is another, so may the server be.
-    pub(super) fn connection(&self, slot: u16) -> Connection {
+    pub(in crate::store::redis) fn connection(&self, slot: u16) -> Connection {
         self.connects.latest(self.server_of(slot))
     }
 
     /// Sends a command to the primary of `slot`, within the link's bound.
-    pub(super) async fn send(
+    pub(in crate::store::redis) async fn send(
         &self,
         slot: u16,
         command: &'static str,
@@ -142,7 +142,7 @@ impl Link {
 
     /// Runs a script on the primary of `slot` within `bound` and until `deadline`; a server that does
     /// not know it yet, or has forgotten it, is told.
-    pub(super) async fn run(
+    pub(in crate::store::redis) async fn run(
         &self,
         slot: u16,
         script: &'static Script,
@@ -164,7 +164,7 @@ impl Link {
     }
 
     /// Sends a command to the primary of `slot`, within `bound`.
-    pub(super) async fn send_within(
+    pub(in crate::store::redis) async fn send_within(
         &self,
         slot: u16,
         command: &'static str,
@@ -192,7 +192,7 @@ impl Link {
 
     /// Sends commands one right behind the other, and returns the answer to each. The link is to one
     /// server. That all go over one connection is likely, and not promised: it may break between two.
-    pub(super) async fn send_all(
+    pub(in crate::store::redis) async fn send_all(
         &self,
         commands: Vec<Command>,
         bound: Duration,
@@ -241,7 +241,7 @@ impl Link {
     }
 
     /// Whether this client of Sentinels is connected to another server than `other` is.
-    pub(super) fn is_elsewhere(&self, other: &Self) -> bool {
+    pub(in crate::store::redis) fn is_elsewhere(&self, other: &Self) -> bool {
         let (ours, theirs) = (
             self.client.active_connections(),
             other.client.active_connections(),
@@ -250,7 +250,7 @@ impl Link {
     }
 
     /// A primary that was demoted keeps its connections: look for the new one, once a second at most.
-    pub(super) fn look_for_the_primary(&self) {
+    pub(in crate::store::redis) fn look_for_the_primary(&self) {
         let now = tokio::time::Instant::now();
         let mut last = self.demoted.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| now >= last + Duration::from_secs(1)) {
@@ -340,7 +340,7 @@ fn starts_with_a_code(details: &str) -> bool {
 
 impl Command {
     /// A command of words.
-    pub(super) fn of(name: &'static str, args: &[&str]) -> Self {
+    pub(in crate::store::redis) fn of(name: &'static str, args: &[&str]) -> Self {
         let args = args.iter().map(|arg| Value::from(*arg)).collect();
         Self { name, args }
     }

@@ -1,16 +1,18 @@
 //! Addresses: `redis://`, `redis-cluster://`, `redis-sentinel://`, each with a twin for TLS.
 
-use fred::types::config::{ClusterDiscoveryPolicy, Server, ServerConfig};
 use url::Url;
 
-use crate::store::StoreError;
+use crate::store::{
+    StoreError,
+    redis::client::{Sentinels, Server, Target},
+};
 
 /// An address, taken apart.
 #[derive(Clone)]
 pub(super) struct Address {
     /// For people: without credentials.
     pub(super) name: String,
-    pub(super) server: ServerConfig,
+    pub(super) target: Target,
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
     pub(super) database: Option<u8>,
@@ -88,29 +90,24 @@ impl Address {
         let resp3 = query.resp3;
         let mut hosts = vec![server(host, port)];
         hosts.extend(query.nodes);
-        let server = match kind {
-            Kind::Standalone => ServerConfig::Centralized {
-                server: hosts.swap_remove(0),
-            },
-            Kind::Cluster => ServerConfig::Clustered {
+        let target = match kind {
+            Kind::Standalone => Target::One(hosts.swap_remove(0)),
+            Kind::Cluster => Target::Cluster(hosts),
+            Kind::Sentinel => Target::Sentinels(Sentinels {
                 hosts,
-                policy: ClusterDiscoveryPolicy::UseCache,
-            },
-            Kind::Sentinel => ServerConfig::Sentinel {
-                hosts,
-                service_name: query.service.ok_or_else(|| {
+                service: query.service.ok_or_else(|| {
                     refuse("name the group of servers that the sentinels watch: ?service=NAME")
                 })?,
                 username: query.username,
                 password: query.password,
-            },
+            }),
         };
         if let Some(number) = database {
             name.push_str(&format!("/{number}"));
         }
         Ok(Self {
             name,
-            server,
+            target,
             username,
             password,
             database,
@@ -122,7 +119,7 @@ impl Address {
 
     /// Whether keys are spread over several servers.
     pub(super) fn is_cluster(&self) -> bool {
-        matches!(self.server, ServerConfig::Clustered { .. })
+        matches!(self.target, Target::Cluster(_))
     }
 }
 
@@ -238,15 +235,10 @@ mod tests {
     fn further_nodes_and_the_service_come_from_the_query() {
         let address =
             Address::parse("redis-sentinel://:pw@a/1?node=b:2&node=[::1]:3&service=main").unwrap();
-        let ServerConfig::Sentinel {
-            hosts,
-            service_name,
-            ..
-        } = address.server
-        else {
+        let Target::Sentinels(Sentinels { hosts, service, .. }) = address.target else {
             panic!("no sentinel");
         };
-        assert_eq!(service_name, "main");
+        assert_eq!(service, "main");
         let hosts: Vec<_> = hosts.iter().map(|h| (&*h.host, h.port)).collect();
         assert_eq!(hosts, [("a", 26_379), ("b", 2), ("::1", 3)]);
     }

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use fred::types::Value;
 use futures::future::{join, join_all};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -18,7 +17,7 @@ use crate::{
         RedisStore, StoreError,
         redis::{
             Inner,
-            client::Command,
+            client::{Command, Value},
             failure::{Failure, Purpose},
             keys::shard_slot,
             shard::Probe,

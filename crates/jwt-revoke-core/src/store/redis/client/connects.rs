@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use fred::types::config::Server;
+use crate::store::redis::client::Server;
 
 /// Counts connections, by the server that each leads to.
 #[derive(Debug, Default)]
@@ -37,13 +37,6 @@ impl Connects {
             counted.unknown += 1;
         }
         *counted.of.entry(server).or_default() += 1;
-    }
-
-    /// Some were made, nobody knows to whom.
-    pub(in crate::store::redis) fn add_unknown(&self) {
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counted.all += 1;
-        counted.unknown += 1;
     }
 
     /// The latest connection to a server of a Cluster, or to whichever there is.
@@ -89,8 +82,6 @@ mod tests {
         assert_ne!(latest(1), first);
         assert_eq!(latest(2), second);
         assert_ne!(connects.latest(None), any);
-        connects.add_unknown();
-        assert_ne!(latest(2), second);
     }
 
     #[test]

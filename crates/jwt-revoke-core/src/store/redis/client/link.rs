@@ -1,29 +1,14 @@
-//! The one seam to fred: connections, commands, and what they fail with.
-//!
-//! What fred does by default and must not do here: it waits for ever for an answer, sends a command
-//! up to three times, queues without bound, and gives up for good on some errors of a connection.
+//! Commands to whatever an address names, each within its bound.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use fred::{
-    clients::{Client, Pipeline},
-    error::{Error, ErrorKind},
-    interfaces::{ClientLike as _, ClusterInterface as _, EventInterface as _},
-    types::{
-        Builder, ClusterHash, CustomCommand, Value,
-        config::{Config, Options, ReconnectPolicy, Server, TcpConfig, UnresponsiveConfig},
-    },
-};
-use tokio::{
-    sync::{broadcast::error::RecvError, oneshot, watch},
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::Instant;
 
 use crate::store::redis::{
-    client::connects::{Connection, Connects},
+    client::{
+        Command, Config, Connection, LinkOptions, Server, Target, Value, cluster::Cluster,
+        connects::Connects, node::Node,
+    },
     failure::Failure,
     reply::Reply,
     scripts::Script,
@@ -32,97 +17,51 @@ use crate::store::redis::{
 
 /// A connection (one to every primary of a Cluster) that comes back by itself, until it is dropped.
 pub(in crate::store::redis) struct Link {
-    client: Client,
-    state: watch::Receiver<LinkState>,
-    timeout: Duration,
-    attempts: u32,
-    /// Dropped with the link, which ends the task that drives it.
-    _open: oneshot::Sender<()>,
-    demoted: Mutex<Option<tokio::time::Instant>>,
+    nodes: Nodes,
+    has_sentinels: bool,
+    options: LinkOptions,
     connects: Arc<Connects>,
 }
 
-/// What a link is for.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::store::redis) struct LinkOptions {
-    /// How long a command may take, unless it says otherwise.
-    pub(in crate::store::redis) timeout: Duration,
-    /// How long connecting, with its first commands, may take.
-    pub(in crate::store::redis) connect_timeout: Duration,
-    /// How often a command is sent when the connection breaks under it. Scripts that write: once.
-    pub(in crate::store::redis) attempts: u32,
-}
-
-/// A command and its arguments.
-pub(in crate::store::redis) struct Command {
-    pub(in crate::store::redis) name: &'static str,
-    pub(in crate::store::redis) args: Vec<Value>,
-}
-
-/// Whether a link is connected, or why not.
-#[derive(Clone, Debug)]
-pub(in crate::store::redis) enum LinkState {
-    Connecting,
-    Up,
-    Down(Failure),
+enum Nodes {
+    One(Node),
+    Cluster(Cluster),
 }
 
 impl Link {
     /// Starts connecting, on the current tokio runtime.
-    pub(in crate::store::redis) fn start(config: Config, options: LinkOptions) -> Result<Self, String> {
-        let mut builder = Builder::from_config(config);
-        builder.set_policy(ReconnectPolicy::new_exponential(0, 50, 1_000, 2));
-        builder.with_connection_config(|connection| {
-            connection.connection_timeout = options.connect_timeout;
-            connection.internal_command_timeout = options.connect_timeout;
-            connection.max_command_attempts = options.attempts;
-            connection.max_command_buffer_len = QUEUE;
-            connection.tcp = TcpConfig {
-                nodelay: Some(true),
-                ..TcpConfig::default()
-            };
-            // A peer that vanished without a word is noticed here, not after the system's minutes.
-            connection.unresponsive = UnresponsiveConfig {
-                max_timeout: Some(options.timeout.max(UNRESPONSIVE)),
-                interval: UNRESPONSIVE / 4,
-            };
-        });
-        builder.with_performance_config(|performance| {
-            performance.broadcast_channel_capacity = 256;
-        });
-        let client = builder.build().map_err(|error| error.to_string())?;
-        let (report, state) = watch::channel(LinkState::Connecting);
-        let (open, closed) = oneshot::channel();
+    pub(in crate::store::redis) fn start(config: Config, options: LinkOptions) -> Self {
         let connects = Arc::new(Connects::default());
-        tokio::spawn(drive(client.clone(), report, Arc::clone(&connects), closed));
-        Ok(Self {
-            client,
-            state,
-            timeout: options.timeout,
-            attempts: options.attempts,
-            _open: open,
-            demoted: Mutex::new(None),
+        let has_sentinels = matches!(config.target, Target::Sentinels(_));
+        let nodes = match config.target.clone() {
+            Target::Cluster(named) => {
+                let connects = Arc::clone(&connects);
+                Nodes::Cluster(Cluster::start(config, named, options, connects))
+            }
+            _ => Nodes::One(Node::start(config, options, Arc::clone(&connects), None)),
+        };
+        Self {
+            nodes,
+            has_sentinels,
+            options,
             connects,
-        })
+        }
     }
 
     /// Waits for the first news of the connection: that it is up, or why it is not.
     pub(in crate::store::redis) async fn connected(&self) -> Result<(), Failure> {
-        let mut state = self.state.clone();
-        let news = state
-            .wait_for(|state| !matches!(state, LinkState::Connecting))
-            .await;
-        match news.as_deref() {
-            Ok(LinkState::Down(failure)) => Err(failure.clone()),
-            Ok(_) => Ok(()),
-            Err(_) => Err(Failure::Unreachable("the client has ended".to_owned())),
+        match &self.nodes {
+            Nodes::One(node) => node.connected().await,
+            Nodes::Cluster(cluster) => cluster.connected().await,
         }
     }
 
     /// The primary that has `slot`, as far as this client of a Cluster knows.
     pub(in crate::store::redis) fn server_of(&self, slot: u16) -> Option<Server> {
-        let routing = self.client.cached_cluster_state()?;
-        routing.get_server(slot).cloned()
+        match &self.nodes {
+            Nodes::One(_) => None,
+            Nodes::Cluster(cluster) => cluster.server_of(slot),
+        }
     }
 
     /// The latest connection to the primary of `slot`: when it is another, so may the server be.
@@ -137,7 +76,8 @@ impl Link {
         command: &'static str,
         args: Vec<Value>,
     ) -> Result<Reply, Failure> {
-        self.send_within(slot, command, args, self.timeout).await
+        let bound = self.options.timeout;
+        self.send_within(slot, command, args, bound).await
     }
 
     /// Runs a script on the primary of `slot` within `bound` and until `deadline`; a server that does
@@ -163,215 +103,79 @@ impl Link {
         }
     }
 
-    /// Sends a command to the primary of `slot`, within `bound`.
+    /// Sends a command to the primary of `slot`, within `bound`. Where a connection breaks under it, it is
+    /// sent again over another as often as the link may.
     pub(in crate::store::redis) async fn send_within(
         &self,
         slot: u16,
-        command: &'static str,
+        name: &'static str,
         args: Vec<Value>,
         bound: Duration,
     ) -> Result<Reply, Failure> {
-        let bound = bound.max(SHORTEST_BOUND);
-        // fred's own timeout, since it also takes the command out of its queue. Nothing else is waited
-        // for: a full queue is an error at once.
-        let options = Options {
-            timeout: Some(bound),
-            max_attempts: Some(self.attempts),
-            ..Options::default()
+        let deadline = Instant::now() + bound;
+        let command = Command { name, args };
+        let mut attempts = self.options.attempts.max(1);
+        let answer = loop {
+            attempts -= 1;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let command = command.clone();
+            let answer = match &self.nodes {
+                Nodes::One(node) => node.send(command, left).await,
+                Nodes::Cluster(cluster) => cluster.send(slot, command, left).await,
+            };
+            let is_broken = matches!(answer, Err(Failure::Unreachable(_)));
+            if !is_broken || attempts == 0 || Instant::now() >= deadline {
+                break answer;
+            }
         };
-        let command = CustomCommand::new_static(command, ClusterHash::Custom(slot), false);
-        let client = self.client.with_options(&options);
-        let answer = client.custom::<Value, Value>(command, args).await;
-        let answer = answer.map(Reply::from);
-        let answer = answer.map_err(|error| failure(&error, bound));
+        let answer = answer.map_err(|failure| match failure {
+            Failure::TimedOut(_) => Failure::TimedOut(bound),
+            failure => failure,
+        });
         if let Err(failure) = &answer {
             self.judge(failure);
         }
         answer
     }
 
-    /// Sends commands one right behind the other, and returns the answer to each. The link is to one
-    /// server. That all go over one connection is likely, and not promised: it may break between two.
+    /// Sends commands one right behind the other over one connection, and returns the answer to each. The link
+    /// is to one server.
     pub(in crate::store::redis) async fn send_all(
         &self,
         commands: Vec<Command>,
         bound: Duration,
     ) -> Result<Vec<Result<Reply, Failure>>, Failure> {
-        let options = Options {
-            timeout: Some(bound.max(SHORTEST_BOUND)),
-            max_attempts: Some(self.attempts),
-            ..Options::default()
+        let Nodes::One(node) = &self.nodes else {
+            return Err(Failure::odd("several commands go to one server only"));
         };
-        let pipeline = Pipeline::from(self.client.with_options(&options));
-        let expected = commands.len();
-        for Command { name, args } in commands {
-            let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
-            // Only queued.
-            pipeline
-                .custom::<Value, Value>(command, args)
-                .await
-                .map_err(|error| failure(&error, bound))?;
-        }
-        let Ok(answers) = timeout(bound, pipeline.try_all::<Value>()).await else {
-            return Err(Failure::TimedOut(bound));
-        };
-        let answers = answers.into_iter().map(|answer| match answer {
-            Ok(value) => Ok(Reply::from(value)),
-            Err(error) => Err(failure(&error, bound)),
-        });
-        let answers: Vec<_> = answers.collect();
+        let answers = node.send_all(commands, bound).await?;
         for failure in answers.iter().filter_map(|answer| answer.as_ref().err()) {
             self.judge(failure);
         }
-        if answers.len() == expected {
-            return Ok(answers);
-        }
-        // The client tells in one what befell them all.
-        match answers.into_iter().next() {
-            Some(Err(failure)) => Err(failure),
-            _ => Err(Failure::odd("several commands were answered as one")),
-        }
+        Ok(answers)
     }
 
     /// Looks for another primary where a failure says that this one may be none any more.
     fn judge(&self, failure: &Failure) {
-        if failure.is_read_only() || failure.is_alone() && self.client.uses_sentinels() {
+        if failure.is_read_only() || failure.is_alone() && self.has_sentinels {
             self.look_for_the_primary();
         }
     }
 
-    /// Whether this client of Sentinels is connected to another server than `other` is.
+    /// Whether this client of sentinels is connected to another server than `other` is.
     pub(in crate::store::redis) fn is_elsewhere(&self, other: &Self) -> bool {
-        let (ours, theirs) = (
-            self.client.active_connections(),
-            other.client.active_connections(),
-        );
-        self.client.uses_sentinels() && !ours.is_empty() && !theirs.is_empty() && ours != theirs
+        let (Nodes::One(ours), Nodes::One(theirs)) = (&self.nodes, &other.nodes) else {
+            return false;
+        };
+        let servers = ours.server().zip(theirs.server());
+        self.has_sentinels && servers.is_some_and(|(ours, theirs)| ours != theirs)
     }
 
     /// A primary that was demoted keeps its connections: look for the new one, once a second at most.
     pub(in crate::store::redis) fn look_for_the_primary(&self) {
-        let now = tokio::time::Instant::now();
-        let mut last = self.demoted.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| now >= last + Duration::from_secs(1)) {
-            *last = Some(now);
-            let client = self.client.clone();
-            tokio::spawn(async move {
-                let _ = client.force_reconnection().await;
-            });
+        match &self.nodes {
+            Nodes::One(node) => node.look_again(),
+            Nodes::Cluster(cluster) => cluster.look_again(),
         }
     }
-}
-
-/// Keeps a client connected and tells its state, until the link is dropped.
-async fn drive(
-    client: Client,
-    report: watch::Sender<LinkState>,
-    made: Arc<Connects>,
-    mut closed: oneshot::Receiver<()>,
-) {
-    let mut errors = client.error_rx();
-    let mut connects = client.reconnect_rx();
-    loop {
-        let mut task = client.connect();
-        loop {
-            tokio::select! {
-                _ = &mut closed => {
-                    let _ = timeout(Duration::from_secs(1), client.quit()).await;
-                    task.abort();
-                    return;
-                }
-                // fred gives up on some errors, such as one node of a Cluster that is none. They
-                // can be mended while we run, so we do not.
-                _ = &mut task => break,
-                connect = connects.recv() => match connect {
-                    Ok(server) => {
-                        made.add(server);
-                        report.send_replace(LinkState::Up);
-                    }
-                    Err(RecvError::Lagged(_)) => {
-                        made.add_unknown();
-                        report.send_replace(LinkState::Up);
-                    }
-                    Err(RecvError::Closed) => break,
-                },
-                error = errors.recv() => match error {
-                    Ok((error, _)) => {
-                        tracing::debug!(%error, "connection to the store");
-                        report.send_replace(LinkState::Down(failure(&error, Duration::ZERO)));
-                    }
-                    Err(RecvError::Lagged(_)) => {}
-                    Err(RecvError::Closed) => break,
-                },
-            }
-        }
-        task.abort();
-        errors = client.error_rx();
-        connects = client.reconnect_rx();
-        tokio::select! {
-            _ = &mut closed => return,
-            () = sleep(Duration::from_secs(1)) => {}
-        }
-    }
-}
-
-fn failure(error: &Error, bound: Duration) -> Failure {
-    let details = error.details();
-    match error.kind() {
-        ErrorKind::Timeout if !bound.is_zero() => Failure::TimedOut(bound),
-        ErrorKind::Auth | ErrorKind::Cluster | ErrorKind::InvalidCommand => {
-            Failure::Refused(details.to_owned())
-        }
-        ErrorKind::Unknown | ErrorKind::InvalidArgument if starts_with_a_code(details) => {
-            Failure::Refused(details.to_owned())
-        }
-        ErrorKind::Protocol | ErrorKind::Parse | ErrorKind::NotFound => {
-            Failure::Odd(details.to_owned())
-        }
-        _ => Failure::Unreachable(error.to_string()),
-    }
-}
-
-/// Whether these are a server's words and not fred's.
-fn starts_with_a_code(details: &str) -> bool {
-    let code = details.split_whitespace().next().unwrap_or("");
-    code.len() >= 3 && code.bytes().all(|b| b.is_ascii_uppercase())
-}
-
-impl Command {
-    /// A command of words.
-    pub(in crate::store::redis) fn of(name: &'static str, args: &[&str]) -> Self {
-        let args = args.iter().map(|arg| Value::from(*arg)).collect();
-        Self { name, args }
-    }
-}
-
-/// How many commands may wait to be written. Beyond, they fail at once.
-const QUEUE: usize = 4_096;
-
-/// How long a peer may be silent with an answer outstanding before its connection is replaced.
-const UNRESPONSIVE: Duration = Duration::from_secs(2);
-
-/// For fred, none at all means for ever.
-const SHORTEST_BOUND: Duration = Duration::from_millis(1);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_of_the_server_are_told_from_those_of_the_client() {
-        let told = |kind, details: &'static str| failure(&Error::new(kind, details), QUARTER);
-        assert_eq!(
-            told(ErrorKind::Unknown, "NOPERM no"),
-            Failure::Refused("NOPERM no".to_owned())
-        );
-        assert!(matches!(
-            told(ErrorKind::Unknown, "Failed to route command."),
-            Failure::Unreachable(_)
-        ));
-        assert_eq!(told(ErrorKind::Timeout, "late"), Failure::TimedOut(QUARTER));
-    }
-
-    const QUARTER: Duration = Duration::from_millis(250);
 }

@@ -39,7 +39,7 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicI64, AtomicUsize},
+        atomic::{AtomicBool, AtomicUsize},
     },
     time::Duration,
 };
@@ -202,10 +202,7 @@ impl RedisStore {
             follower: OnceLock::new(),
             healing: Healing::default(),
             wides: Wides::default(),
-            clocks: Clocks {
-                seen: Default::default(),
-                offset: AtomicI64::new(0),
-            },
+            clocks: Clocks::default(),
             settings,
         });
         measure::start(&inner);

@@ -184,6 +184,7 @@ impl Source {
             let answer = answer?;
             let state = ShardState::read(&answer)
                 .ok_or_else(|| Failure::odd(format!("a script answered {answer:?}")))?;
+            inner.showed(*shard, &state);
             inner.saw(*shard, state.now);
             inner.learn(&state);
             self.short[index] = state.is_log_short();

@@ -119,9 +119,10 @@ impl Link {
             attempts -= 1;
             let left = deadline.saturating_duration_since(Instant::now());
             let command = command.clone();
+            // On the heap: what is awaited here is large, and callers await it deep inside of others.
             let answer = match &self.nodes {
-                Nodes::One(node) => node.send(command, left).await,
-                Nodes::Cluster(cluster) => cluster.send(slot, command, left).await,
+                Nodes::One(node) => Box::pin(node.send(command, left)).await,
+                Nodes::Cluster(cluster) => Box::pin(cluster.send(slot, command, left)).await,
             };
             let is_broken = matches!(answer, Err(Failure::Unreachable(_)));
             if !is_broken || attempts == 0 || Instant::now() >= deadline {
@@ -148,7 +149,7 @@ impl Link {
         let Nodes::One(node) = &self.nodes else {
             return Err(Failure::odd("several commands go to one server only"));
         };
-        let answers = node.send_all(commands, bound).await?;
+        let answers = Box::pin(node.send_all(commands, bound)).await?;
         for failure in answers.iter().filter_map(|answer| answer.as_ref().err()) {
             self.judge(failure);
         }

@@ -214,6 +214,9 @@ pub enum WriteRefusal {
     /// The user may not.
     #[error("the user has no permission: {0}")]
     NoPermission(String),
+    /// The user name or the password is not, or no longer, the server's.
+    #[error("authentication failed: {0}")]
+    Unauthenticated(String),
     /// Something else, in its own words.
     #[error("{0}")]
     Other(String),

@@ -1,16 +1,18 @@
 //! Addresses: `redis://`, `redis-cluster://`, `redis-sentinel://`, each with a twin for TLS.
 
-use fred::types::config::{ClusterDiscoveryPolicy, Server, ServerConfig};
-use url::Url;
+use url::{ParseError, Url};
 
-use crate::store::StoreError;
+use crate::store::{
+    StoreError,
+    redis::client::{Sentinels, Server, Target},
+};
 
 /// An address, taken apart.
 #[derive(Clone)]
 pub(super) struct Address {
     /// For people: without credentials.
     pub(super) name: String,
-    pub(super) server: ServerConfig,
+    pub(super) target: Target,
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
     pub(super) database: Option<u8>,
@@ -51,10 +53,18 @@ impl Address {
     pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
         let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
         let unnamed = |reason: &str| refuse(&format!("{scheme:.20}:.."), reason);
-        let url = Url::parse(text).map_err(|error| unnamed(&error.to_string()))?;
-        let (kind, tls) = kind(url.scheme()).ok_or_else(|| unnamed("not a scheme of Redis"))?;
+        if kind(scheme).is_some() && has_loose_credentials(text) {
+            // What is taken for the host may be the beginning of a password.
+            return Err(unnamed(ESCAPE));
+        }
+        let url = Url::parse(text).map_err(|error| match error {
+            ParseError::EmptyHost => unnamed("the host is missing: write SCHEME://HOST:PORT"),
+            ParseError::InvalidPort => unnamed("the port must be a number from 1 to 65535"),
+            error => unnamed(&error.to_string()),
+        })?;
+        let (kind, tls) = kind(url.scheme()).ok_or_else(|| unnamed(SCHEMES))?;
         let Some(host) = url.host_str().filter(|host| !host.is_empty()) else {
-            return Err(unnamed("the host is missing"));
+            return Err(unnamed("the host is missing: write SCHEME://HOST:PORT"));
         };
         let port = url.port().unwrap_or(match kind {
             Kind::Sentinel => 26_379,
@@ -67,11 +77,14 @@ impl Address {
                 "this build has no TLS to Redis (feature redis-rustls)",
             ));
         }
+        if port == 0 {
+            return Err(refuse("port 0 is none: leave it out for the usual port"));
+        }
         if url.fragment().is_some() {
             return Err(refuse("a part behind # has no meaning; escape it as %23"));
         }
-        let database =
-            database(&url).ok_or_else(|| refuse("the path must be a database number"))?;
+        let database = database(&url)
+            .ok_or_else(|| refuse("the path must be the number of a database, 0 to 255"))?;
         if kind == Kind::Cluster && database.is_some_and(|number| number != 0) {
             return Err(refuse("a Cluster has only database 0"));
         }
@@ -88,29 +101,24 @@ impl Address {
         let resp3 = query.resp3;
         let mut hosts = vec![server(host, port)];
         hosts.extend(query.nodes);
-        let server = match kind {
-            Kind::Standalone => ServerConfig::Centralized {
-                server: hosts.swap_remove(0),
-            },
-            Kind::Cluster => ServerConfig::Clustered {
+        let target = match kind {
+            Kind::Standalone => Target::One(hosts.swap_remove(0)),
+            Kind::Cluster => Target::Cluster(hosts),
+            Kind::Sentinel => Target::Sentinels(Sentinels {
                 hosts,
-                policy: ClusterDiscoveryPolicy::UseCache,
-            },
-            Kind::Sentinel => ServerConfig::Sentinel {
-                hosts,
-                service_name: query.service.ok_or_else(|| {
+                service: query.service.ok_or_else(|| {
                     refuse("name the group of servers that the sentinels watch: ?service=NAME")
                 })?,
                 username: query.username,
                 password: query.password,
-            },
+            }),
         };
         if let Some(number) = database {
             name.push_str(&format!("/{number}"));
         }
         Ok(Self {
             name,
-            server,
+            target,
             username,
             password,
             database,
@@ -122,7 +130,7 @@ impl Address {
 
     /// Whether keys are spread over several servers.
     pub(super) fn is_cluster(&self) -> bool {
-        matches!(self.server, ServerConfig::Clustered { .. })
+        matches!(self.target, Target::Cluster(_))
     }
 }
 
@@ -144,7 +152,9 @@ impl Query {
                 "node" if kind != Kind::Standalone => {
                     let node = value
                         .rsplit_once(':')
-                        .and_then(|(host, port)| Some(server(host, port.parse().ok()?)));
+                        .filter(|(host, _)| !host.is_empty())
+                        .and_then(|(host, port)| Some(server(host, port.parse().ok()?)))
+                        .filter(|node| node.port != 0);
                     query.nodes.push(node.ok_or("node must be HOST:PORT")?);
                 }
                 "service" | "sentinelServiceName" if sentinel => {
@@ -160,7 +170,19 @@ impl Query {
                     };
                 }
                 // Not repeated: it may be part of a password that was not escaped.
-                _ => return Err("there is a parameter behind ? that is not known".to_owned()),
+                _ => {
+                    let known = match kind {
+                        Kind::Standalone => "protocol",
+                        Kind::Cluster => "protocol and node",
+                        Kind::Sentinel => {
+                            "protocol, node, service, sentinelUsername and sentinelPassword"
+                        }
+                    };
+                    return Err(format!(
+                        "there is a parameter behind ? that is not known (known are {known}); a ? in a \
+                         password is written %3F"
+                    ));
+                }
             }
         }
         Ok(query)
@@ -176,6 +198,23 @@ fn database(url: &Url) -> Option<Option<u8>> {
 
 fn server(host: &str, port: u16) -> Server {
     Server::new(host.trim_start_matches('[').trim_end_matches(']'), port)
+}
+
+/// Whether there is an `@` behind the first `/`, `?` or `#`, and so perhaps credentials that are not escaped.
+/// In the query it may stand, in the password of the sentinels.
+fn has_loose_credentials(text: &str) -> bool {
+    let Some((_, rest)) = text.split_once("://") else {
+        return false;
+    };
+    let Some((authority, behind)) = rest.split_once(['/', '?', '#']) else {
+        return false;
+    };
+    let Some((before, _)) = behind.split_once('@') else {
+        return false;
+    };
+    // Credentials have come, and what follows is a query.
+    let is_query = rest[authority.len()..].starts_with('?') || before.contains('?');
+    !(is_query && before.contains("sentinelPassword="))
 }
 
 /// Undoes `%xx`. `Some(None)` for an empty text, `None` for one that is malformed.
@@ -195,6 +234,14 @@ fn decode(text: &str) -> Option<Option<String>> {
     let text = String::from_utf8(bytes).ok()?;
     Some((!text.is_empty()).then_some(text))
 }
+
+/// How characters are written that would end a password.
+const ESCAPE: &str = "a user name or password has one of the characters / ? #, which must be escaped: write \
+                      %2F for /, %3F for ?, %23 for #, or give the password by with_password";
+
+/// The schemes that there are.
+const SCHEMES: &str = "the scheme is none of redis, redis-cluster, redis-sentinel, or one of them with rediss or \
+                       valkey";
 
 fn refuse(address: &str, reason: &str) -> StoreError {
     StoreError::Address {
@@ -228,6 +275,13 @@ mod tests {
             "redis://h/?hunter2=hunter2",
             "redis-cluster://u:hunter2@h/3",
             "redis-sentinel://u:hunter2@h",
+            // Taken for a host, a port, a path, a query and a fragment, if nothing is done about it.
+            "redis://:hunter2/x@h",
+            "redis://:hunter2/@h:6379/0",
+            "redis://u:hunter2?x@h",
+            "redis://u:hunter2#x@h",
+            "redis://hunter2:1/x@h",
+            "redis-sentinel://hunter2:1?x@h?service=main",
         ] {
             let reason = reason(bad);
             assert!(!reason.contains("hunter2"), "{reason}");
@@ -235,18 +289,53 @@ mod tests {
     }
 
     #[test]
+    fn r69_characters_that_end_a_password_are_named_with_their_escapes() {
+        for bad in [
+            "redis://:pa/ss@h",
+            "redis://u:12/ss@h",
+            "redis://:pa?ss@h:6379",
+            "redis://u:12#ss@h",
+            "rediss-cluster://:/@h?node=i:1",
+            "redis-sentinel://:a?b@h?service=main&sentinelPassword=x",
+        ] {
+            let reason = reason(bad);
+            assert!(
+                reason.contains("%2F") && reason.contains("with_password"),
+                "{reason}"
+            );
+        }
+        let escaped = Address::parse("redis://u:a%2Fb%3Fc%23d%40e@h/1").unwrap();
+        assert_eq!(escaped.password.as_deref(), Some("a/b?c#d@e"));
+        let theirs = "redis-sentinel://:p@h?service=main&sentinelPassword=a@b";
+        let Target::Sentinels(theirs) = Address::parse(theirs).unwrap().target else {
+            panic!("no sentinel");
+        };
+        assert_eq!(theirs.password.as_deref(), Some("a@b"));
+    }
+
+    #[test]
+    fn r69_what_is_wrong_with_an_address_is_said_with_its_mend() {
+        assert!(reason("redis://h:0").contains("port 0"));
+        assert!(reason("redis://h:70000").contains("1 to 65535"));
+        assert!(reason("redis://h:x").contains("1 to 65535"));
+        assert!(reason("redis://").contains("HOST:PORT"));
+        assert!(reason("redis://:6379").contains("HOST:PORT"));
+        assert!(reason("redis://u:p@:6379").contains("HOST:PORT"));
+        assert!(reason("redis-cluster://h?node=:1").contains("HOST:PORT"));
+        assert!(reason("redis-cluster://h?node=i:0").contains("HOST:PORT"));
+        assert!(reason("redis-cluster://h?nodes=i:1").contains("protocol and node"));
+        assert!(reason("redis-sentinel://h?master=main").contains("service"));
+        assert!(reason("http://h").contains("redis-cluster"));
+    }
+
+    #[test]
     fn further_nodes_and_the_service_come_from_the_query() {
         let address =
             Address::parse("redis-sentinel://:pw@a/1?node=b:2&node=[::1]:3&service=main").unwrap();
-        let ServerConfig::Sentinel {
-            hosts,
-            service_name,
-            ..
-        } = address.server
-        else {
+        let Target::Sentinels(Sentinels { hosts, service, .. }) = address.target else {
             panic!("no sentinel");
         };
-        assert_eq!(service_name, "main");
+        assert_eq!(service, "main");
         let hosts: Vec<_> = hosts.iter().map(|h| (&*h.host, h.port)).collect();
         assert_eq!(hosts, [("a", 26_379), ("b", 2), ("::1", 3)]);
     }

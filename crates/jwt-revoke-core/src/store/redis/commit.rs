@@ -35,7 +35,6 @@ use std::{
 };
 
 use aws_lc_rs::rand;
-use fred::types::config::{Config, Server, ServerConfig};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
@@ -44,7 +43,7 @@ use tokio::{
 use crate::{
     revocation::Shard,
     store::redis::{
-        client::{Command, Link, LinkOptions},
+        client::{Command, Config, Link, LinkOptions, Server},
         durability::Proof,
         failure::Failure,
         keys::shard_slot,
@@ -151,11 +150,10 @@ impl Commits {
         }
         let mut config = self.config.clone();
         if let Some(server) = &server {
-            let server = server.clone();
-            config.server = ServerConfig::Centralized { server };
+            config = config.of_server(server.clone());
         }
         let _runtime = self.runtime.enter();
-        let link = Link::start(config, self.setup.options).map_err(Failure::Unreachable)?;
+        let link = Link::start(config, self.setup.options);
         let (lane, writes) = mpsc::channel(QUEUE);
         tokio::spawn(serve(link, self.setup, writes));
         lanes.insert(server, lane.clone());

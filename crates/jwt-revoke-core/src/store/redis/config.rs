@@ -2,14 +2,16 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use fred::types::RespVersion;
-
 use crate::{
     clock::{Clock, SystemClock},
     defaults,
     store::{
         Durability, RedisStore, StoreError,
-        redis::{address::Address, start},
+        redis::{
+            address::Address,
+            client::{Config, Target},
+            start,
+        },
     },
 };
 
@@ -233,23 +235,21 @@ impl RedisBuilder {
         #[cfg(feature = "redis-rustls")]
         let tls = address
             .tls
-            .then(|| super::tls::config(&address, self.ca_certificates.as_deref()))
+            .then(|| super::client::tls::config(&address, self.ca_certificates.as_deref()))
             .transpose()?;
-        let config = fred::types::config::Config {
-            // Lets the first connection be retried like every later one.
-            fail_fast: false,
+        let known_as = match &address.target {
+            Target::Cluster(named) => named.first().map(|server| server.host.clone()),
+            _ => None,
+        };
+        let config = Config {
+            target: address.target.clone(),
             username: address.username.clone(),
             password: address.password.clone(),
-            server: address.server.clone(),
             database: address.database,
-            version: if self.resp3 || address.resp3 {
-                RespVersion::RESP3
-            } else {
-                RespVersion::RESP2
-            },
+            resp3: self.resp3 || address.resp3,
             #[cfg(feature = "redis-rustls")]
             tls,
-            ..fred::types::config::Config::default()
+            known_as,
         };
         RedisStore::launch(&address, &config, self.settings, proof)
     }

@@ -30,6 +30,12 @@ impl Failure {
         Self::Odd(what.into())
     }
 
+    /// Whether the server does not know a command, or does not let this user send it.
+    pub(super) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Refused(words)
+            if code(words) == "NOPERM" || words.contains("unknown command"))
+    }
+
     /// Whether the server may answer when asked again.
     pub(super) fn is_transient(&self) -> bool {
         match self {
@@ -86,7 +92,8 @@ fn refused(store: String, words: String, purpose: Purpose) -> StoreError {
         "READONLY" => WriteRefusal::ReadOnly,
         "NOREPLICAS" => WriteRefusal::TooFewReplicas,
         "MISCONF" => WriteRefusal::CannotPersist(words.clone()),
-        "NOPERM" | "NOAUTH" | "WRONGPASS" => WriteRefusal::NoPermission(words.clone()),
+        _ if is_login(&words) => WriteRefusal::Unauthenticated(words.clone()),
+        "NOPERM" => WriteRefusal::NoPermission(words.clone()),
         _ => {
             return StoreError::Failed {
                 store,
@@ -98,9 +105,19 @@ fn refused(store: String, words: String, purpose: Purpose) -> StoreError {
         Purpose::Write => StoreError::WriteRefused { store, refusal },
         Purpose::Read => StoreError::ReadRefused {
             store,
-            reason: words,
+            reason: match refusal {
+                WriteRefusal::Unauthenticated(_) => format!("authentication failed: {words}"),
+                _ => words,
+            },
         },
     }
+}
+
+/// Words of a server about a login: refused, missing, or with a password that it does not know of.
+fn is_login(words: &str) -> bool {
+    matches!(code(words), "NOAUTH" | "WRONGPASS")
+        || words.starts_with("ERR AUTH")
+        || words.starts_with("ERR invalid password")
 }
 
 /// Codes of a server that is coming up, failing over, or moving slots.
@@ -155,6 +172,23 @@ mod tests {
             error(words, Purpose::Read),
             StoreError::Unreachable { .. }
         ));
+    }
+
+    #[test]
+    fn r68_a_login_that_is_refused_is_called_so() {
+        for words in [
+            "NOAUTH Authentication required.",
+            "WRONGPASS invalid username-password pair or user is disabled.",
+            "ERR AUTH <password> called without any password configured for the default user.",
+        ] {
+            let read = error(words, Purpose::Read).to_string();
+            let said = format!("redis://h refuses reads: authentication failed: {words}");
+            assert_eq!(read, said);
+            let written = error(words, Purpose::Write).to_string();
+            assert!(written.contains("authentication failed"), "{written}");
+        }
+        let denied = error("NOPERM this user has no permissions", Purpose::Write);
+        assert!(denied.to_string().contains("no permission"), "{denied}");
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use fred::types::config::Config;
 use futures::{FutureExt as _, future::join_all};
 use tokio::{
     sync::oneshot,
@@ -24,6 +23,7 @@ use crate::{
     revocation::{SHARDS, Shard},
     store::redis::{
         Inner,
+        client::Config,
         log::Cursor,
         mend::Missing,
         source::{End, Source},

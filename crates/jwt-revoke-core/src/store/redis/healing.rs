@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     revocation::{Cutoff, Digest, Horizons, Life, SHARDS, Shard},
-    store::redis::connects::Connection,
+    store::redis::client::Connection,
 };
 
 /// What this process has put back, and where it is doing so.

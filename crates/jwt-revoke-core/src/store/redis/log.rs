@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use fred::types::Value;
-
 use crate::{
     clock::Timestamp,
     defaults,
     revocation::{Cutoff, Digest, Horizons, Life},
     store::redis::{
-        client::Link, failure::Failure, lookup::read_cutoff, reply::Reply, session::record,
+        client::{Link, Value},
+        failure::Failure,
+        lookup::read_cutoff,
+        reply::Reply,
+        session::record,
     },
 };
 

@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fred::types::Value;
 use futures::future::{OptionFuture, join};
 
 use crate::{
@@ -20,6 +19,7 @@ use crate::{
         redis::{
             Inner,
             breaker::{Admission, Breaker, Others, PAUSE},
+            client::Value,
             failure::{Failure, Purpose},
             keys::{is_legacy_jti, shard_slot, slot},
             reply::Reply,

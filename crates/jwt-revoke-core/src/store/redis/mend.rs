@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Weak, atomic::Ordering};
 
-use fred::types::Value;
 use tokio::time::sleep;
 use tracing::Instrument as _;
 
@@ -13,6 +12,7 @@ use crate::{
         StoreError,
         redis::{
             Inner,
+            client::Value,
             failure::{Failure, Purpose},
             heal::Turn,
             healing::PAUSE,

@@ -12,7 +12,6 @@ mod breaker;
 mod client;
 mod commit;
 mod config;
-mod connects;
 mod durability;
 mod failure;
 mod follow;
@@ -32,8 +31,6 @@ mod shard;
 mod source;
 mod start;
 mod tasks;
-#[cfg(feature = "redis-rustls")]
-mod tls;
 mod wide;
 mod words;
 mod write;
@@ -42,18 +39,18 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicI64, AtomicUsize},
+        atomic::{AtomicBool, AtomicUsize},
     },
+    time::Duration,
 };
 
-use fred::types::config::Config;
 use tokio::runtime::Handle;
 
 pub(in crate::store) use self::address::is_redis;
 use self::{
     address::Address,
     breaker::Breaker,
-    client::{Link, LinkOptions},
+    client::{Config, Link, LinkOptions, Probing},
     commit::Commits,
     config::Settings,
     durability::Proof,
@@ -174,25 +171,28 @@ impl RedisStore {
         };
         let runtime = Handle::try_current()
             .map_err(|_| open("it must be connected on a tokio runtime".to_owned()))?;
-        let options = |timeout, attempts| LinkOptions {
+        let options = |timeout, attempts, unanswered| LinkOptions {
             timeout,
             connect_timeout: settings.connect_timeout.min(defaults::WRITE_TIMEOUT),
             attempts,
+            probing: Probing::Within(unanswered),
         };
-        let link = |timeout, attempts| {
-            Link::start(config.clone(), options(timeout, attempts)).map_err(open)
-        };
+        let link =
+            |timeout, attempts| Link::start(config.clone(), options(timeout, attempts, UNANSWERED));
         let inner = Arc::new(Inner {
             name: address.name.clone(),
             cluster: address.is_cluster(),
             keys: Keys::new(&settings.prefix),
             meters: RedisMeters::new(&address.name, &settings.prefix),
             // Asking twice does no harm, and covers a connection that was closed while idle.
-            checks: link(settings.check_timeout, 2)?,
+            checks: link(settings.check_timeout, 2),
             // A lost answer to a write is our business: see `Inner::write`.
-            writes: link(settings.write_timeout, 1)?,
+            writes: link(settings.write_timeout, 1),
             commits: proof.map(|proof| {
-                Commits::new(proof, config, options(settings.write_timeout, 1), runtime)
+                // An echo waits for the group before it, and that for its confirmation.
+                let unanswered = settings.write_timeout + UNANSWERED;
+                let options = options(settings.write_timeout, 1, unanswered);
+                Commits::new(proof, config, options, runtime)
             }),
             breakers: Default::default(),
             waiting: AtomicUsize::new(0),
@@ -202,10 +202,7 @@ impl RedisStore {
             follower: OnceLock::new(),
             healing: Healing::default(),
             wides: Wides::default(),
-            clocks: Clocks {
-                seen: Default::default(),
-                offset: AtomicI64::new(0),
-            },
+            clocks: Clocks::default(),
             settings,
         });
         measure::start(&inner);
@@ -285,3 +282,6 @@ impl fmt::Debug for RedisStore {
             .finish_non_exhaustive()
     }
 }
+
+/// How long a server may be silent on an open connection before another connection takes its place.
+const UNANSWERED: Duration = Duration::from_secs(1);

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use fred::types::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -16,6 +15,7 @@ use crate::{
         StoreError,
         redis::{
             Inner,
+            client::Value,
             failure::Purpose,
             healing::{PAUSE, Remembered},
             keys::{LAYOUT, shard_slot},

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use fred::types::{Key, Value};
-
 /// An answer of the server.
 #[derive(Clone, PartialEq)]
 pub(super) enum Reply {
@@ -54,27 +52,6 @@ impl fmt::Debug for Reply {
                 })
             }
             Self::Other => f.write_str("something else"),
-        }
-    }
-}
-
-impl From<Value> for Reply {
-    fn from(value: Value) -> Self {
-        match value {
-            Value::Null => Self::Nil,
-            Value::Integer(number) => Self::Int(number),
-            Value::String(text) => Self::Text(text.as_bytes().to_vec()),
-            Value::Bytes(bytes) => Self::Text(bytes.to_vec()),
-            Value::Array(list) => Self::List(list.into_iter().map(Self::from).collect()),
-            // What is a list of pairs by the second version of the protocol is a map by the third.
-            Value::Map(map) => {
-                let pairs = map.inner().into_iter();
-                let pair = |(key, value): (Key, Value)| {
-                    Self::List(vec![Self::Text(key.as_bytes().to_vec()), value.into()])
-                };
-                Self::List(pairs.map(pair).collect())
-            }
-            _ => Self::Other,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
@@ -10,7 +10,7 @@ use std::{
 
 use aws_lc_rs::rand;
 use futures::future::join_all;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     clock::{Timestamp, millis},
@@ -55,11 +55,34 @@ pub(super) enum Probe {
 }
 
 /// What the server's clock has shown.
+#[derive(Default)]
 pub(super) struct Clocks {
     /// The latest instant of each shard, in milliseconds.
     pub(super) seen: [AtomicU64; SHARDS as usize],
     /// The server's clock less ours, in milliseconds.
     pub(super) offset: AtomicI64,
+    /// What the clock of each shard's server showed last.
+    pub(super) shown: [Mutex<Shown>; SHARDS as usize],
+}
+
+/// What the clock of a server showed last, and when that was heard.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shown {
+    heard: Option<(Timestamp, Instant)>,
+    /// Whether it did not answer when it was asked last.
+    silent: bool,
+}
+
+impl Shown {
+    /// An instant that the clock of the shard's server is not behind at `now`, whether that server is still
+    /// the one that was heard or a replica in its place: that clocks run as they should, but for
+    /// [`CLOCK_SKEW`](defaults::CLOCK_SKEW), is asked of hosts any way. `None` if nothing was ever heard.
+    fn at_least(&self, now: Instant) -> Option<Timestamp> {
+        let (shown, at) = self.heard?;
+        let elapsed = now.saturating_duration_since(at);
+        let slow = elapsed / DRIFT + defaults::CLOCK_SKEW;
+        Some(shown.saturating_add(elapsed).saturating_sub(slow))
+    }
 }
 
 impl ShardState {
@@ -103,11 +126,15 @@ impl ShardState {
         })
     }
 
+    /// What the server's clock shows.
+    pub(super) fn shown(&self) -> Timestamp {
+        self.now.saturating_sub(self.ahead)
+    }
+
     /// Whether entries may be missing from the log that tokens still need: it was trimmed when the access
     /// horizon was shorter, or by a clock that was wrong.
     pub(super) fn is_log_short(&self) -> bool {
-        let shown = self.now.saturating_sub(self.ahead);
-        let needed = shown.saturating_sub(self.horizons.access);
+        let needed = self.shown().saturating_sub(self.horizons.access);
         self.trimmed > needed.saturating_add(defaults::HORIZON_MARGIN / 2)
     }
 }
@@ -121,8 +148,13 @@ impl Inner {
         deadline: Instant,
     ) -> Result<ShardState, StoreError> {
         let words = self.state_words(shard, probe)?;
-        let answer = self.write(shard, &STATE, &words, deadline).await?;
+        let answer = self.write(shard, &STATE, &words, deadline).await;
+        if let Err(StoreError::TimedOut { .. } | StoreError::Unreachable { .. }) = &answer {
+            self.shown(shard).silent = true;
+        }
+        let answer = answer?;
         let state = ShardState::read(&answer).ok_or_else(|| self.odd(&answer))?;
+        self.showed(shard, &state);
         // What the server said, not what was seen meanwhile: that it has not promised to keep.
         self.saw(shard, state.now);
         self.learn(&state);
@@ -188,23 +220,59 @@ impl Inner {
     /// The earliest of the servers' clocks. What a shard dates is never behind its server's clock, so
     /// whatever is revoked after this returned has a cutoff at this instant or later; and since the
     /// millisecond in which the clocks were read is waited out, nothing before has.
+    ///
+    /// In a Cluster a login must not wait for nodes that have nothing to do with it. Of a clock that does not
+    /// answer in a moment counts what it must show by now, and some seconds less: an instant that is too
+    /// early can only refuse a login that began right after a revocation.
     pub(super) async fn earliest_now(self: &Arc<Self>) -> Result<Timestamp, StoreError> {
         self.is_started()?;
-        let deadline = self.deadline();
-        let shown = |state: &ShardState| state.now.saturating_sub(state.ahead);
         let earliest = if self.cluster {
-            let states = self.states(Probe::Look, deadline).await?;
-            states
-                .iter()
-                .map(|(_, state)| shown(state))
-                .min()
-                .unwrap_or_default()
+            let asked = Shard::all().map(|shard| self.earliest_of(shard));
+            let earliest: Result<Vec<_>, _> = join_all(asked).await.into_iter().collect();
+            earliest?.into_iter().min().unwrap_or_default()
         } else {
-            shown(&self.state(Shard::FIRST, Probe::Look, deadline).await?)
+            let state = self.state(Shard::FIRST, Probe::Look, self.deadline());
+            state.await?.shown()
         };
         let tick = Duration::from_millis(1);
         sleep(tick).await;
         Ok(earliest.saturating_add(tick))
+    }
+
+    /// An instant that the clock of a shard's server was not behind when this was called.
+    async fn earliest_of(self: &Arc<Self>, shard: Shard) -> Result<Timestamp, StoreError> {
+        let (begun, deadline) = (Instant::now(), self.deadline());
+        let known = *self.shown(shard);
+        let Some(estimated) = known.at_least(begun) else {
+            return Ok(self.state(shard, Probe::Look, deadline).await?.shown());
+        };
+        // One that was silent a moment ago is asked again each second, and not by each login.
+        if known.silent {
+            return Ok(estimated);
+        }
+        let bound = LONGEST_QUESTION.min(self.settings.write_timeout);
+        match timeout(bound, self.state(shard, Probe::Look, deadline)).await {
+            Ok(Ok(state)) => Ok(state.shown()),
+            Ok(Err(StoreError::TimedOut { .. } | StoreError::Unreachable { .. })) => Ok(estimated),
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                self.shown(shard).silent = true;
+                Ok(estimated)
+            }
+        }
+    }
+
+    fn shown(&self, shard: Shard) -> MutexGuard<'_, Shown> {
+        let shown = &self.clocks.shown[usize::from(shard.number())];
+        shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of what the clock of a shard's server showed before now.
+    pub(super) fn showed(&self, shard: Shard, state: &ShardState) {
+        *self.shown(shard) = Shown {
+            heard: Some((state.shown(), Instant::now())),
+            silent: false,
+        };
     }
 
     /// States horizons in every shard, and remembers them for shards that lose their data.
@@ -279,3 +347,32 @@ impl Inner {
 
 /// How far ahead of its server's clock an instant may be that is waited for.
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
+
+/// How long a login waits for the clocks of shards that it has nothing else to do with.
+const LONGEST_QUESTION: Duration = Duration::from_millis(500);
+
+/// A clock that runs by itself loses less than a part in so many.
+const DRIFT: u32 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r63_a_clock_that_does_not_answer_counts_as_earlier_than_it_can_be() {
+        let now = Instant::now();
+        assert_eq!(Shown::default().at_least(now), None);
+        let heard = Timestamp::from_millis(1_000_000);
+        let shown = Shown {
+            heard: Some((heard, now)),
+            silent: true,
+        };
+        let at = |seconds| {
+            let instant = shown.at_least(now + Duration::from_secs(seconds)).unwrap();
+            instant.as_millis()
+        };
+        assert_eq!(at(0), 1_000_000 - 5_000);
+        assert_eq!(at(10), 1_000_000 + 10_000 - 5_000 - 10);
+        assert_eq!(at(10_000), 1_000_000 + 10_000_000 - 5_000 - 10_000);
+    }
+}

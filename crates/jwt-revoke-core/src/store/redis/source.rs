@@ -5,10 +5,6 @@ use std::{
     time::Duration,
 };
 
-use fred::types::{
-    Value,
-    config::{Config, ServerConfig},
-};
 use futures::future::{join, join_all};
 use tokio::time::{Instant, timeout};
 
@@ -17,7 +13,7 @@ use crate::{
     revocation::{Moment, Replica, Shard},
     store::redis::{
         Inner,
-        client::{Link, LinkOptions},
+        client::{Config, Link, LinkOptions, Probing, Value},
         failure::Failure,
         keys::{Keys, shard_slot},
         log::{self, Bounds, Cursor},
@@ -69,16 +65,18 @@ impl Source {
                 .writes
                 .server_of(slot)
                 .ok_or("no server has the slot")?;
-            config.server = ServerConfig::Centralized { server };
+            config = config.of_server(server);
         }
         let patience = inner.settings.write_timeout.min(LONGEST_PATIENCE);
         let options = LinkOptions {
             timeout: patience,
             connect_timeout: inner.settings.connect_timeout.min(defaults::WRITE_TIMEOUT),
             attempts: 1,
+            // A read that waits would delay the echo; one that fails gives up the connection.
+            probing: Probing::Never,
         };
         Ok(Self {
-            link: Link::start(config, options)?,
+            link: Link::start(config, options),
             keys: inner.keys.clone(),
             replica: Arc::clone(&inner.replica),
             shards: shards.to_vec(),
@@ -186,6 +184,7 @@ impl Source {
             let answer = answer?;
             let state = ShardState::read(&answer)
                 .ok_or_else(|| Failure::odd(format!("a script answered {answer:?}")))?;
+            inner.showed(*shard, &state);
             inner.saw(*shard, state.now);
             inner.learn(&state);
             self.short[index] = state.is_log_short();

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use fred::types::Value;
 use futures::future::{join, join_all};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -15,10 +14,10 @@ use crate::{
     Report, defaults,
     revocation::{Cutoffs, Shard},
     store::{
-        RedisStore, StoreError,
+        RedisStore, StoreError, WriteRefusal,
         redis::{
             Inner,
-            client::Command,
+            client::{Command, Value},
             failure::{Failure, Purpose},
             keys::shard_slot,
             shard::Probe,
@@ -118,6 +117,30 @@ impl Inner {
     /// Checks the servers, and gives every shard its epoch. Until this has succeeded once, nothing
     /// that is stored there is believed.
     async fn start(self: &Arc<Self>) -> Result<(), StoreError> {
+        self.check_and_make()
+            .await
+            .map_err(|error| self.mended(error))
+    }
+
+    /// What a server says that is of another kind than the address.
+    fn mended(&self, error: StoreError) -> StoreError {
+        let StoreError::Failed { reason, .. } = &error else {
+            return error;
+        };
+        let mend = if self.cluster && reason.contains("cluster support disabled") {
+            "it is a single server: write redis:// instead of redis-cluster://"
+        } else if !self.cluster && (reason.starts_with("MOVED ") || reason.starts_with("ASK ")) {
+            "it is a node of a Cluster: write redis-cluster:// instead of redis://"
+        } else {
+            return error;
+        };
+        StoreError::Unfit {
+            store: self.name.clone(),
+            reason: mend.to_owned(),
+        }
+    }
+
+    async fn check_and_make(self: &Arc<Self>) -> Result<(), StoreError> {
         let fail = |failure: Failure| failure.into_error(&self.name, Purpose::Read);
         let bound = self.settings.connect_timeout;
         let connected = async {
@@ -141,8 +164,8 @@ impl Inner {
                         self.check_server(&info)?;
                     }
                 }
-                // Without INFO we cannot look, only believe.
-                Err(Failure::Refused(words)) if words.starts_with("NOPERM") => {
+                // Without INFO, which is forbidden or renamed, we cannot look, only believe.
+                Err(failure) if failure.is_forbidden() => {
                     self.check_policy(None)?;
                     break;
                 }
@@ -207,6 +230,13 @@ impl Inner {
             return Err(unfit(
                 "it is a replica, which cannot be written and may be behind: give the address of \
                  the primary, or of the sentinels"
+                    .to_owned(),
+            ));
+        }
+        if info.get("redis_mode") == Some("sentinel") {
+            return Err(unfit(
+                "it is a sentinel: write redis-sentinel:// instead of redis://, and ?service=NAME with the \
+                 name of the group that it watches"
                     .to_owned(),
             ));
         }
@@ -338,8 +368,11 @@ impl Inner {
             StoreError::Unreachable { .. } | StoreError::TimedOut { .. } => {
                 "start it, or correct the address"
             }
+            StoreError::WriteRefused { refusal, .. } if is_passing(refusal) => {
+                "have it accept writes: what is new to it must be written once"
+            }
             StoreError::ReadRefused { .. } | StoreError::WriteRefused { .. } => {
-                "check user name, password and permissions, and that it accepts writes"
+                "check user name, password and permissions"
             }
             _ => return error,
         };
@@ -378,9 +411,18 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
 }
 
 fn is_transient(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::Unreachable { .. } | StoreError::TimedOut { .. }
+    match error {
+        StoreError::Unreachable { .. } | StoreError::TimedOut { .. } => true,
+        StoreError::WriteRefused { refusal, .. } => is_passing(refusal),
+        _ => false,
+    }
+}
+
+/// Whether a server that refuses writes may take them in a moment.
+fn is_passing(refusal: &WriteRefusal) -> bool {
+    !matches!(
+        refusal,
+        WriteRefusal::NoPermission(_) | WriteRefusal::Unauthenticated(_)
     )
 }
 

@@ -1,6 +1,6 @@
 //! The keys and arguments of a script call.
 
-use fred::{bytes::Bytes, types::Value};
+use crate::store::redis::client::Value;
 
 /// Words in one piece of memory: a refresh has forty of them, and each would cost an allocation here
 /// and another on its way to the server.
@@ -73,16 +73,11 @@ impl Words {
 
     /// What follows `EVALSHA` or `EVAL`: the script, the number of keys, and all words.
     pub(super) fn of_script(&self, script: &'static str) -> Vec<Value> {
-        let text = Bytes::copy_from_slice(&self.text);
         let count = i64::try_from(self.keys).unwrap_or(i64::MAX);
         let mut values = Vec::with_capacity(2 + self.ends.len());
-        values.push(Value::from_static_str(script));
-        values.push(Value::Integer(count));
-        let mut start = 0;
-        for end in &self.ends {
-            values.push(Value::Bytes(text.slice(start..*end)));
-            start = *end;
-        }
+        values.push(Value::literal(script));
+        values.push(Value::number(count));
+        values.extend(Value::slices(&self.text, &self.ends));
         values
     }
 }

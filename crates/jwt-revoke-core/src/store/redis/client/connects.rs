@@ -5,11 +5,11 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use fred::types::config::Server;
+use crate::store::redis::client::Server;
 
 /// Counts connections, by the server that each leads to.
 #[derive(Debug, Default)]
-pub(super) struct Connects(Mutex<Counted>);
+pub(in crate::store::redis) struct Connects(Mutex<Counted>);
 
 #[derive(Debug, Default)]
 struct Counted {
@@ -21,7 +21,7 @@ struct Counted {
 
 /// A connection to the primary of a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Connection {
+pub(in crate::store::redis) struct Connection {
     /// `None` if there is one server only, or none that has the slot.
     server: Option<Server>,
     number: u64,
@@ -29,7 +29,7 @@ pub(super) struct Connection {
 
 impl Connects {
     /// A connection was made.
-    pub(super) fn add(&self, server: Server) {
+    pub(in crate::store::redis) fn add(&self, server: Server) {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counted.all += 1;
         if counted.of.len() >= MOST && !counted.of.contains_key(&server) {
@@ -39,15 +39,8 @@ impl Connects {
         *counted.of.entry(server).or_default() += 1;
     }
 
-    /// Some were made, nobody knows to whom.
-    pub(super) fn add_unknown(&self) {
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counted.all += 1;
-        counted.unknown += 1;
-    }
-
     /// The latest connection to a server of a Cluster, or to whichever there is.
-    pub(super) fn latest(&self, server: Option<Server>) -> Connection {
+    pub(in crate::store::redis) fn latest(&self, server: Option<Server>) -> Connection {
         let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let number = match &server {
             None => counted.all,
@@ -89,8 +82,6 @@ mod tests {
         assert_ne!(latest(1), first);
         assert_eq!(latest(2), second);
         assert_ne!(connects.latest(None), any);
-        connects.add_unknown();
-        assert_ne!(latest(2), second);
     }
 
     #[test]

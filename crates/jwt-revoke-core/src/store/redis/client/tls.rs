@@ -14,13 +14,17 @@ use fred::{
 
 use crate::store::{BoxError, StoreError, redis::address::Address};
 
+/// How connections are encrypted, and whom they trust.
+#[derive(Clone)]
+pub(in crate::store::redis) struct Tls(pub(super) TlsConfig);
+
 /// A configuration that trusts `ca_certificates`, or the system's authorities.
 ///
 /// The provider is named: rustls' process-wide default panics when two are built in.
-pub(super) fn config(
+pub(in crate::store::redis) fn config(
     address: &Address,
     ca_certificates: Option<&[u8]>,
-) -> Result<TlsConfig, StoreError> {
+) -> Result<Tls, StoreError> {
     let refuse = |reason: &str, source: Option<BoxError>| StoreError::Open {
         store: address.name.clone(),
         reason: reason.to_owned(),
@@ -51,13 +55,9 @@ pub(super) fn config(
         .map_err(|error| refuse("TLS cannot be set up", Some(error.into())))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(TlsConfig {
+    Ok(Tls(TlsConfig {
         connector: TlsConnector::from(config),
-        // The nodes of a Cluster tell each other's addresses, and certificates name hosts.
-        hostnames: if address.is_cluster() {
-            TlsHostMapping::DefaultHost
-        } else {
-            TlsHostMapping::None
-        },
-    })
+        // Each connection is to one server, whose name it is given.
+        hostnames: TlsHostMapping::None,
+    }))
 }

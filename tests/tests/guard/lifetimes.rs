@@ -55,7 +55,7 @@ impl Store for Forgetful {
         let horizons = self.horizons.lock().unwrap().unwrap();
         for revocation in revocations {
             let cutoff = revocation.reach.cutoff(now)?;
-            let expiry = horizons.expiry(revocation.horizon, now, cutoff);
+            let expiry = revocation.expiry(&horizons, now, cutoff);
             let mut entries = self.entries.lock().unwrap();
             entries.insert(revocation.digest, (cutoff, expiry));
         }
@@ -66,10 +66,11 @@ impl Store for Forgetful {
         Ok(self.clock.now())
     }
 
-    async fn require(&self, horizons: Horizons) -> Result<(), StoreError> {
+    async fn require(&self, horizons: Horizons) -> Result<Horizons, StoreError> {
         let mut held = self.horizons.lock().unwrap();
-        *held = Some(held.map_or(horizons, |held| held.max(horizons)));
-        Ok(())
+        let in_force = held.map_or(horizons, |held| held.max(horizons));
+        *held = Some(in_force);
+        Ok(in_force)
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

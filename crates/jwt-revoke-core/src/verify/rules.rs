@@ -181,7 +181,11 @@ impl Rules {
 
     /// Owns the claims, and rounds their dates.
     fn registered(&self, claims: &RawClaims<'_>) -> Result<Registered, VerifyError> {
-        let exp = claims.exp.ok_or(VerifyError::MissingClaim("exp"))?;
+        let expires_at = match claims.exp {
+            Some(exp) => exp.second_after(),
+            None if self.in_force == Demand::Lifted => Timestamp::EPOCH,
+            None => return Err(VerifyError::MissingClaim("exp")),
+        };
         let scope = match claims.scope.as_deref().map(Scope::parse) {
             None => Scope::default(),
             Some(Some(scope)) => scope,
@@ -194,7 +198,7 @@ impl Rules {
             issuer: claims.iss.as_deref().map(Box::from),
             subject: claims.sub.as_deref().map(Into::into),
             audience: audience.map(|text| Box::from(&*text.0)).collect(),
-            expires_at: exp.second_after(),
+            expires_at,
             not_before: claims.nbf.map(|nbf| nbf.millisecond_after()),
             issued_at: claims.iat.map(|iat| iat.millisecond_before()),
             jti: claims.jti.as_deref().map(Jti::from),

@@ -315,7 +315,10 @@ impl Verifier {
     /// ones, and so are those that a clock dated ahead or that live longer than the cap. Signature,
     /// issuer, audience and kind still count.
     pub(crate) fn for_ending(self) -> Self {
-        self.with(|rules| rules.in_force = Demand::Lifted)
+        self.with(|rules| {
+            rules.in_force = Demand::Lifted;
+            rules.issued_at = Demand::Lifted;
+        })
     }
 
     /// Verifies by the keys of `other` too, which is a verifier of the same issuer. Where both have a key

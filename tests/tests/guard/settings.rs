@@ -35,7 +35,7 @@ fn process(key: &SigningKey, lifetime: Duration, store: &ControlledStore) -> (Is
 }
 
 #[tokio::test]
-async fn t23_a_token_of_a_process_with_a_longer_lifetime_is_asked_about_once() {
+async fn t21_a_token_of_a_process_with_a_longer_lifetime_is_asked_about_once() {
     let (key, store) = (key(), ControlledStore::new());
     let (own, guard) = process(&key, HOUR, &store);
     let ours = own.issue(&guard, "alice", &Grant::new()).await.unwrap();
@@ -74,7 +74,7 @@ async fn t23_a_token_of_a_process_with_a_longer_lifetime_is_asked_about_once() {
 }
 
 #[tokio::test]
-async fn t23_another_issuers_tokens_are_held_to_the_cap_whatever_the_store_keeps() {
+async fn t21_another_issuers_tokens_are_held_to_the_cap_whatever_the_store_keeps() {
     let (key, store) = (key(), ControlledStore::new());
     let (longer, theirs) = process(&key, DAY, &store);
     let issued = longer.issue(&theirs, "alice", &Grant::new()).await.unwrap();
@@ -327,7 +327,7 @@ proptest! {
 
     /// Whatever the lengths of time, what is signed is accepted, at once and until it lapses.
     #[test]
-    fn t24_what_is_signed_is_accepted_whatever_the_lengths(
+    fn t22_what_is_signed_is_accepted_whatever_the_lengths(
         start_millis in 0..1000_u64,
         [access, jitter, idle, absolute, leeway] in prop::array::uniform5(prop_oneof![
             Just(Duration::ZERO),

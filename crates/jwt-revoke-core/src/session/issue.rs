@@ -70,6 +70,19 @@ impl Issuer {
     /// # Errors
     ///
     /// As [`KeySet::insert`]: another key has its id, or one of them is a secret and the other not.
+    ///
+    /// ```
+    /// use jwt_revoke_core::{Issuer, verify::{Algorithm, SigningKey}};
+    ///
+    /// let (old, new) = (SigningKey::generate(Algorithm::EdDSA)?, SigningKey::generate(Algorithm::EdDSA)?);
+    /// let issuer = |key: &SigningKey| Issuer::new(key.clone(), "https://auth.example.com", "api");
+    ///
+    /// let announce = issuer(&old).with_announced_key(new.verification_key())?;
+    /// let sign = issuer(&new).with_retiring_key(old.verification_key())?;
+    /// let retire = issuer(&new);
+    /// # assert_eq!([announce.keys().len(), sign.keys().len(), retire.keys().len()], [2, 2, 1]);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_announced_key(self, key: VerificationKey) -> Result<Self, KeyError> {
         self.with_key(key)
     }

@@ -200,12 +200,14 @@ impl Store for ControlledStore {
         }
     }
 
-    async fn require(&self, horizons: Horizons) -> Result<(), StoreError> {
+    async fn require(&self, horizons: Horizons) -> Result<Horizons, StoreError> {
         match self.mood().await {
             Mood::Fails | Mood::RefusesWrites => Err(self.failure()),
             _ => {
-                self.0.required.lock().unwrap().push(horizons);
-                Ok(())
+                let mut required = self.0.required.lock().unwrap();
+                required.push(horizons);
+                let in_force = required.iter().copied().reduce(Horizons::max);
+                Ok(in_force.unwrap_or(horizons))
             }
         }
     }

@@ -95,7 +95,7 @@ impl<S: Store> Store for ObservedStore<S> {
         self.inner.earliest_now().await
     }
 
-    async fn require(&self, horizons: Horizons) -> Result<(), StoreError> {
+    async fn require(&self, horizons: Horizons) -> Result<Horizons, StoreError> {
         self.inner.require(horizons).await
     }
 

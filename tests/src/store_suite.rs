@@ -631,7 +631,7 @@ impl<S: Store> Store for Shared<S> {
         self.0.now(shard).await
     }
 
-    async fn require(&self, horizons: Horizons) -> Result<(), StoreError> {
+    async fn require(&self, horizons: Horizons) -> Result<Horizons, StoreError> {
         self.0.require(horizons).await
     }
 

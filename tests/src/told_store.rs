@@ -51,8 +51,8 @@ impl Store for ToldStore {
         Ok(SystemClock::new().now())
     }
 
-    async fn require(&self, _: Horizons) -> Result<(), StoreError> {
-        Ok(())
+    async fn require(&self, horizons: Horizons) -> Result<Horizons, StoreError> {
+        Ok(horizons)
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

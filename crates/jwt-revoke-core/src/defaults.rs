@@ -61,7 +61,7 @@ pub const MAX_JWKS_BYTES: usize = 256 * 1024;
 pub const MAX_KEYS_TRIED: usize = 4;
 
 /// How far ahead of this host's clock the clock of an issuer or a store may be: a token must work the
-/// moment it is issued. Beyond, `iat` and the birth of a session are in the future.
+/// moment it is issued. Beyond, `iat`, `nbf` and the birth of a session are in the future.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(5);
 
 /// The bits of an RSA key that is generated.

@@ -381,7 +381,7 @@ fn t5_a_token_of_the_future_is_refused_beyond_leeway_and_the_skew_of_clocks() {
     let verifier = verifier(&secret_key());
     let lenient = verifier.clone().with_leeway(Duration::from_secs(10));
     for (name, skew, reason) in [
-        ("nbf", 0, VerifyError::NotYetValid),
+        ("nbf", 5, VerifyError::NotYetValid),
         ("iat", 5, VerifyError::IssuedInFuture),
     ] {
         let with = |ahead: u64| claims_with(json!({name: NOW + ahead}));
@@ -461,6 +461,16 @@ fn t6_a_token_that_lives_too_long_is_refused() {
     // An issuer whose clock is ahead by the skew that is allowed, and by more.
     assert_eq!(lives(NOW + 5, NOW + 5 + day), None);
     assert_eq!(lives(NOW + 6, NOW + 7), Some(VerifyError::IssuedInFuture));
+    // Both dates are rounded, and fractions of a second give or take nothing.
+    for fraction in [0.0004, 0.25, 0.999_6] {
+        let dated = |iat: u64, exp: u64| {
+            let (iat, exp) = (iat as f64 + fraction, exp as f64 + fraction);
+            refusal(&verifier, &claims_with(json!({"iat": iat, "exp": exp})))
+        };
+        assert_eq!(dated(NOW, NOW + day), None, "{fraction}");
+        let longer = dated(NOW, NOW + day + 1);
+        assert_eq!(longer, Some(VerifyError::LivesTooLong), "{fraction}");
+    }
     // Made long ago to live for long: what is left of its life does not matter.
     assert_eq!(lives(NOW - day, NOW + 1), Some(VerifyError::LivesTooLong));
     let undated = verifier.clone().allow_missing_issued_at();

@@ -60,6 +60,7 @@ macro_rules! oauth_suite {
             revoking_an_access_token_ends_it_alone
             a_hint_is_not_trusted
             revoking_what_is_not_ours_is_200_and_revokes_nothing
+            s22_whatever_is_genuine_is_revoked_in_force_or_not
             s8_a_revoked_refresh_token_that_is_retried_ends_nothing_more
             s10_revoking_a_rotated_token_ends_the_session
             s10_a_revocation_racing_a_refresh_always_wins

@@ -11,7 +11,10 @@ use super::{
     SwitchedStore,
     fixture::{Server, assert_error, assert_private},
 };
-use crate::raw_http::RawResponse;
+use crate::{
+    http_suite::sessions::{claims, out_of_force},
+    raw_http::RawResponse,
+};
 
 const PATH: &str = "/auth/revoke";
 
@@ -101,6 +104,31 @@ pub async fn revoking_what_is_not_ours_is_200_and_revokes_nothing(server: &Serve
         assert_revoked(&revoke(server, "page", token).await);
     }
     server.assert_alive("page", &pair).await;
+}
+
+pub async fn s22_whatever_is_genuine_is_revoked_in_force_or_not(server: &Server) {
+    for (what, change) in out_of_force() {
+        let pair = server.login("alice", "page").await;
+        let signed = |kind, token| {
+            let mut claims = claims(token);
+            change(&mut claims);
+            let key = server.fixture.sessions.issuer().key();
+            let odd = key.sign(kind, &claims).unwrap();
+            server.keep_secret(&odd);
+            odd
+        };
+        let access = signed("at+jwt", pair.access_token());
+        assert_revoked(&revoke(server, "page", &access).await);
+        assert!(!server.opens(pair.access_token()).await, "{what}");
+        let refresh = signed("rt+jwt", pair.refresh_token());
+        let other = revoke(server, "", &refresh).await;
+        assert_error(&other, 400, "invalid_grant");
+        let next = server.refresh("page", pair.refresh_token()).await.json();
+        assert_revoked(&revoke(server, "page", &refresh).await);
+        let [access, refresh] = ["access_token", "refresh_token"];
+        let [access, refresh] = [access, refresh].map(|name| next[name].as_str().unwrap());
+        server.assert_dead("page", access, refresh).await;
+    }
 }
 
 pub async fn s8_a_revoked_refresh_token_that_is_retried_ends_nothing_more(server: &Server) {

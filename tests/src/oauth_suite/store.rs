@@ -86,7 +86,7 @@ impl Store for SwitchedStore {
         self.inner.now(shard).await
     }
 
-    async fn require(&self, horizons: Horizons) -> Result<(), StoreError> {
+    async fn require(&self, horizons: Horizons) -> Result<Horizons, StoreError> {
         self.writes()?;
         self.inner.require(horizons).await
     }
@@ -113,7 +113,7 @@ trait Erased: Send + Sync {
         transition: &'a Transition<'_>,
     ) -> BoxFuture<'a, Result<Transitioned, StoreError>>;
     fn now(&self, shard: Shard) -> BoxFuture<'_, Result<Timestamp, StoreError>>;
-    fn require(&self, horizons: Horizons) -> BoxFuture<'_, Result<(), StoreError>>;
+    fn require(&self, horizons: Horizons) -> BoxFuture<'_, Result<Horizons, StoreError>>;
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
@@ -137,7 +137,7 @@ impl<S: Store> Erased for S {
         Box::pin(Store::now(self, shard))
     }
 
-    fn require(&self, horizons: Horizons) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn require(&self, horizons: Horizons) -> BoxFuture<'_, Result<Horizons, StoreError>> {
         Box::pin(Store::require(self, horizons))
     }
 

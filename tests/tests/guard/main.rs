@@ -11,6 +11,7 @@ mod lifetimes;
 mod outage;
 mod secrets;
 mod sessions;
+mod settings;
 mod targets;
 
 use std::sync::Arc;

@@ -77,7 +77,7 @@ impl Store for Liar {
         self.store.now(shard).await
     }
 
-    async fn require(&self, horizons: Horizons) -> Result<(), StoreError> {
+    async fn require(&self, horizons: Horizons) -> Result<Horizons, StoreError> {
         self.store.require(horizons).await
     }
 

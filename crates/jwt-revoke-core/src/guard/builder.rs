@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Guard, Outage, Shared, cache::TokenCache, outage::OutageLog};
+use super::{Guard, Outage, Shared, cache::TokenCache, outage::OutageLog, promise::Promise};
 use crate::{
     defaults, meters::GuardMeters, revocation::Horizons, store::AnyStore, verify::Verifier,
 };
@@ -95,6 +95,7 @@ impl GuardBuilder {
             mirrored: consistency.is_mirror(),
             horizons,
             required: AtomicBool::new(false),
+            promise: Promise::default(),
             cache: TokenCache::new(token_cache),
             outages: OutageLog::default(),
             meters: GuardMeters::new(&name),

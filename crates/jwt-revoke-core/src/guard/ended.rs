@@ -165,13 +165,13 @@ async fn look(access: &Access, silence: &mut Option<Silence>) -> Result<Duration
 /// How long the token has to live, if it is in force.
 fn left_of(access: &Access, guard: &Guard) -> Result<Duration, Ended> {
     let verifier = guard.verifier();
-    verifier
+    guard
         .still_holds(access.verified())
         .map_err(|error| match error {
             VerifyError::Expired => Ended::Expired,
             error => Ended::Invalid(error),
         })?;
-    let end = access.expires_at().saturating_add(verifier.leeway());
+    let end = verifier.lapses_at(access.verified(), guard.kept());
     let left = end.saturating_since(verifier.clock().now());
     // The clock may have struck in between.
     Ok(left.max(Duration::from_millis(1)))

@@ -9,6 +9,7 @@ mod denied;
 mod ended;
 mod outage;
 mod policy;
+mod promise;
 mod revoke;
 mod share;
 mod target;
@@ -19,12 +20,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use futures::future::FutureExt as _;
 use tracing::{Instrument as _, Span, field::Empty};
 
-use self::{access::Token, cache::TokenCache};
+use self::{access::Token, cache::TokenCache, promise::Promise};
 pub use self::{
     access::{Access, ClaimsError, NoClaims, Standing},
     builder::GuardBuilder,
@@ -41,7 +43,7 @@ use crate::{
     meters::{Cached, GuardMeters, Path, Refreshed, Verdict},
     revocation::{Cutoffs, Horizons, Shard},
     store::{AnyStore, Health, Lookup, StoreError},
-    verify::{Verifier, VerifyError},
+    verify::{BornAt, VerificationKey, Verified, Verifier, VerifyError},
 };
 
 /// Decides whether a token gives access: signature and claims first, then the denylist.
@@ -86,6 +88,8 @@ struct Shared {
     horizons: Horizons,
     /// Whether the store has promised to keep entries for `horizons`.
     required: AtomicBool,
+    /// What the store is known to have promised to anybody.
+    promise: Promise,
     cache: TokenCache,
     outages: outage::OutageLog,
     meters: GuardMeters,
@@ -145,6 +149,10 @@ impl Guard {
     /// asked each time. [`Checked::Later`] means that the store must be waited for, no longer than its
     /// bound. Await the answer, or match on it to save a poll.
     ///
+    /// A token of our own may have been issued under a longer lifetime than this process knows of, by
+    /// another process or before a deploy. It is accepted as far as the store has promised to keep entries
+    /// about it; where this process does not know of that promise, the store is asked.
+    ///
     /// A token that is in the cache, over a store that answers from this process, costs no allocation.
     pub fn check(&self, token: &str) -> Checked {
         let span = tracing::debug_span!(
@@ -158,6 +166,10 @@ impl Guard {
         let inside = span.enter();
         let token = match self.verified(token) {
             Ok(token) => token,
+            Err(VerifyError::LivesTooLong) if self.is_for_own_tokens() => {
+                drop(inside);
+                return self.check_afresh(token, span);
+            }
             Err(invalid) => {
                 let refused = Err(Denied::Invalid(invalid));
                 self.tell(&span, Path::Verify, &refused);
@@ -179,6 +191,39 @@ impl Guard {
             async move {
                 let found = guard.found(&token).await;
                 guard.decide(token, found, Path::Store, &span)
+            }
+            .instrument(outside)
+            .boxed(),
+        )
+    }
+
+    /// Decides about a genuine token of our own that lives longer than this process knows entries to be
+    /// kept: another process may have raised the store's horizons since.
+    fn check_afresh(&self, token: &str, span: Span) -> Checked {
+        let (guard, outside) = (self.clone(), span.clone());
+        let token = Box::<str>::from(token);
+        Checked::Later(
+            async move {
+                let token = match guard.ask_horizons().await {
+                    Ok(()) => guard.verified(&token).map_err(Denied::Invalid),
+                    // Whatever the outage policy says: such a token could outlive its revocation.
+                    Err(error) => Err(Denied::StoreUnavailable(error)),
+                };
+                match token {
+                    Ok(token) => {
+                        let found = guard.found(&token).await;
+                        guard.decide(token, found, Path::Store, &span)
+                    }
+                    Err(denied) => {
+                        let path = match denied {
+                            Denied::Invalid(_) => Path::Verify,
+                            _ => Path::Policy,
+                        };
+                        let refused = Err(denied);
+                        guard.tell(&span, path, &refused);
+                        refused
+                    }
+                }
             }
             .instrument(outside)
             .boxed(),
@@ -263,10 +308,51 @@ impl Guard {
     /// life of the store's handle, which repeats it after data loss.
     pub(crate) async fn require(&self) -> Result<(), StoreError> {
         if !self.shared.required.load(Ordering::Acquire) {
-            self.shared.store.require(self.shared.horizons).await?;
+            self.raise_horizons(self.shared.horizons).await?;
             self.shared.required.store(true, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// Has the store keep entries for at least `horizons`, and takes note of what it keeps them for.
+    pub(crate) async fn raise_horizons(&self, horizons: Horizons) -> Result<(), StoreError> {
+        let in_force = self.shared.store.require(horizons).await?;
+        self.shared.promise.learn(in_force);
+        Ok(())
+    }
+
+    /// Asks the store for how long it keeps entries: other processes may have raised that.
+    pub(crate) async fn ask_horizons(&self) -> Result<(), StoreError> {
+        let answer = self.raise_horizons(self.shared.horizons).await;
+        self.heard(answer)
+    }
+
+    /// The horizons that the store is known to have promised.
+    pub(crate) fn promised(&self) -> Horizons {
+        self.shared.promise.horizons()
+    }
+
+    /// Whether tokens that are signed with this key are accepted.
+    pub(crate) fn holds(&self, key: &VerificationKey) -> bool {
+        self.verifier().holds(key)
+    }
+
+    /// Whether the verifier's tokens are our own, so that whoever signs one has had the store promise to
+    /// keep entries as long as it lives.
+    fn is_for_own_tokens(&self) -> bool {
+        self.verifier().born_at() == BornAt::Ids
+    }
+
+    /// How long after its `iat` a token of our own is sure to be covered by an entry about it; `None` for
+    /// other issuers' tokens, for which the verifier's own cap counts.
+    fn kept(&self) -> Option<Duration> {
+        self.is_for_own_tokens()
+            .then(|| self.promised().for_access_token())
+    }
+
+    /// Whether a token that was accepted before is still in force, whatever keys came or went.
+    fn still_holds(&self, verified: &Verified) -> Result<(), VerifyError> {
+        self.verifier().still_holds(verified, self.kept())
     }
 
     /// The token behind a text, genuine and in force.
@@ -278,7 +364,8 @@ impl Guard {
             ..
         } = &*self.shared;
         let question = cache.question(text);
-        let known = |token: &Token| verifier.still_accepts(&token.verified);
+        let kept = self.kept();
+        let known = |token: &Token| verifier.still_accepts(&token.verified, kept);
         if let Some(token) = question.and_then(|question| cache.get(question, known)) {
             meters.looked_up(Cached::Hit);
             return Ok(token);
@@ -286,7 +373,7 @@ impl Guard {
         if question.is_some() {
             meters.looked_up(Cached::Miss);
         }
-        let verified = meters.verifying(|| verifier.verify(text))?;
+        let verified = meters.verifying(|| verifier.verify_within(text, kept))?;
         let token = Arc::new(Token::new(verified, &self.shared));
         if let Some(question) = question {
             cache.insert(question, &token);

@@ -116,7 +116,7 @@ impl Guard {
         };
         let reach = self.reach(&dimension, target);
         let revocation = Revocation::new(dimension, issuer, value, placement, reach);
-        Ok(self.lasting(revocation))
+        Ok(self.lasting(self.dated(revocation)))
     }
 
     fn jti_of(&self, access: &Access) -> Result<Revocation, RevokeError> {
@@ -131,7 +131,18 @@ impl Guard {
         if access.subject().is_none() || !self.verifier().requires_subject() {
             revocation.placement = Placement::Wide;
         }
-        self.lasting(revocation)
+        self.lasting(self.dated(revocation))
+    }
+
+    /// A session of our own that a clock dated ahead is over so much later.
+    fn dated(&self, revocation: Revocation) -> Revocation {
+        let session = revocation.audit.dimension == Dimension::Session;
+        let own = session && self.verifier().born_at() == BornAt::Ids;
+        let opened_at = own.then(|| SessionId::from(&*revocation.audit.value).instant());
+        match opened_at.flatten() {
+            Some(opened_at) => revocation.counting_from(opened_at),
+            None => revocation,
+        }
     }
 
     /// Another issuer does not know that its session was ended here, and goes on issuing tokens.

@@ -56,13 +56,38 @@ impl Horizons {
         }
     }
 
-    /// The longer of both, each for itself.
+    /// The least horizons that keep what either promises: the longer access horizon and, on top of it,
+    /// the longer time for sessions. A process that raises one never takes from the other, so that what
+    /// was once covered stays covered.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
+        let access = self.access.max(other.access);
+        let sessions = self.for_sessions().max(other.for_sessions());
         Self {
-            access: self.access.max(other.access),
-            session: self.session.max(other.session),
+            access,
+            session: access.saturating_add(sessions),
         }
+    }
+
+    /// What both promise at the least.
+    #[cfg(feature = "redis")]
+    pub(crate) fn min(self, other: Self) -> Self {
+        let access = self.access.min(other.access);
+        let sessions = self.for_sessions().min(other.for_sessions());
+        Self {
+            access,
+            session: access.saturating_add(sessions),
+        }
+    }
+
+    /// The longest session, from its login to its last refresh, for which entries are kept.
+    pub(crate) fn for_sessions(self) -> Duration {
+        self.session.saturating_sub(self.access)
+    }
+
+    /// How long after its `iat` an access token is sure to be covered by an entry about it.
+    pub(crate) fn for_access_token(self) -> Duration {
+        self.access.saturating_sub(defaults::HORIZON_MARGIN)
     }
 
     /// The length that `horizon` names.
@@ -74,7 +99,9 @@ impl Horizons {
     }
 
     /// When an entry written at `now` may be forgotten. Measured from the cutoff when that lies
-    /// ahead of `now`, since tokens may be born until then.
+    /// ahead of `now`, since tokens may be born until then. A store asks
+    /// [`Revocation::expiry`](crate::store::Revocation::expiry), which knows of tokens that were dated
+    /// ahead.
     pub fn expiry(
         &self,
         horizon: Horizon,

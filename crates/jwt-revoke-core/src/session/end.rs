@@ -3,6 +3,7 @@
 use super::sessions::{Inner, odd_answer};
 use crate::{
     clock::Timestamp,
+    defaults,
     guard::{Access, RevokeError, Target},
     revocation::{Cutoffs, Digest, Dimension, Placement, Shard},
     session::{Cause, Event, EventKind, Record, Sessions},
@@ -14,20 +15,23 @@ use crate::{
 };
 
 impl Sessions {
-    /// Ends the session of a token, be it an access or a refresh token of any generation, lapsed or
-    /// not, with a record or without: a logout must not fail for being late. All tokens of the
-    /// session are dead when this returns.
+    /// Ends the session of a token, be it an access or a refresh token of any generation, with a record
+    /// or without. All tokens of the session are dead when this returns.
+    ///
+    /// Whatever is genuine counts (signature, issuer, audience, kind), in force or not: a token that has
+    /// lapsed, that was issued under longer or shorter lifetimes, or that a clock dated ahead. Keys that
+    /// are announced or retiring verify too.
     ///
     /// # Errors
     ///
-    /// [`EndError::Invalid`] for a token that is not ours, which ends nothing;
+    /// [`EndError::Invalid`] for a token that is not genuine, which ends nothing;
     /// [`EndError::Store`] when the store did not confirm.
     pub async fn logout(&self, token: &str) -> Result<(), EndError> {
         let verified = self.0.any_of_ours(token).map_err(EndError::Invalid)?;
         self.0.end_with(&verified, Cause::Logout).await
     }
 
-    /// A token of this issuer, of either kind, lapsed or not.
+    /// A genuine token of this issuer, of either kind, in force or not.
     pub(crate) fn any_of_ours(&self, token: &str) -> Result<Verified, VerifyError> {
         self.0.any_of_ours(token)
     }
@@ -37,7 +41,8 @@ impl Sessions {
         self.0.end_with(verified, Cause::Logout).await
     }
 
-    /// Revokes a token (RFC 7009): a refresh token ends its session; an access token dies alone.
+    /// Revokes a token (RFC 7009): a refresh token ends its session; an access token dies alone. Genuine
+    /// tokens count as for [`logout`](Self::logout).
     /// `client` is the client that asks, where it is known: of another client's token nothing is
     /// revoked.
     ///
@@ -248,7 +253,7 @@ impl SessionInfo {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndError {
-    /// The token is not one of ours. Nothing was ended.
+    /// The token is not a genuine one of ours: it cannot be told from nonsense. Nothing was ended.
     #[error("the token is invalid")]
     Invalid(#[source] VerifyError),
     /// The token was issued to another client. Nothing was ended.
@@ -273,15 +278,28 @@ impl From<RevokeError> for EndError {
 }
 
 impl Inner {
-    /// A token of this issuer, of either kind, lapsed or not.
+    /// A genuine token of this issuer, of either kind, in force or not.
     fn any_of_ours(&self, token: &str) -> Result<Verified, VerifyError> {
-        let refresh = self.refresh_verifier().clone().for_ending();
-        match refresh.verify(token) {
+        match self
+            .for_ending(self.refresh_verifier().clone())
+            .verify(token)
+        {
             Err(VerifyError::OtherType | VerifyError::Untyped) => {
-                self.access_verifier().for_ending().verify(token)
+                self.for_ending(self.access_verifier()).verify(token)
             }
             verified => verified,
         }
+    }
+
+    /// A verifier of what can be ended. The guard may know more keys of this issuer than the issuer does.
+    fn for_ending(&self, verifier: Verifier) -> Verifier {
+        let guards = self.guard.verifier();
+        let verifier = if guards.issuer() == Some(self.issuer.name()) {
+            verifier.with_keys_of(guards)
+        } else {
+            verifier
+        };
+        verifier.for_ending()
     }
 
     fn access_verifier(&self) -> Verifier {
@@ -316,7 +334,13 @@ impl Inner {
         self.require().await?;
         let issuer = verified.registered().issuer.as_deref().unwrap_or_default();
         let placement = Placement::One(verified.shard());
+        let promised = self.guard.promised();
+        let kept = match dimension {
+            Dimension::Jti => promised.for_access_token(),
+            _ => promised.session.saturating_sub(defaults::HORIZON_MARGIN),
+        };
         let revocation = Revocation::new(dimension, issuer, value, placement, Reach::Forever)
+            .counting_from(verified.entry_counts_from(kept))
             .with_audit(Some(cause.as_str().into()), None);
         let answer = self.store().revoke(&[revocation]).await;
         self.guard.heard(answer).map(drop)

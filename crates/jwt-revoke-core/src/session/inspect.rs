@@ -30,7 +30,7 @@ impl Sessions {
     ///
     /// When the store does not answer: nobody can tell then.
     pub async fn inspect(&self, token: &str) -> Result<Option<Inspected>, StoreError> {
-        match self.0.refresh_verifier().verify(token) {
+        match self.0.verified_refresh(token).await? {
             Ok(verified) => self.inspect_refresh(&verified).await,
             Err(VerifyError::OtherType | VerifyError::Untyped) => self.inspect_access(token).await,
             Err(_) => Ok(None),

@@ -9,7 +9,7 @@ use crate::{
     revocation::{Cutoff, Dimension, Shard},
     session::{Grant, sign::AccessToken},
     store::{Lookup, StoreError},
-    token::{Jti, SessionId, Subject},
+    token::{Jti, KeyId, SessionId, Subject},
     verify::{BornAt, KeyError, KeySet, SignError, SigningKey, VerificationKey, Verifier},
 };
 
@@ -20,7 +20,7 @@ pub struct Issuer(Arc<Settings>);
 #[derive(Clone)]
 struct Settings {
     key: SigningKey,
-    /// The key that signs, and those that signed before.
+    /// The key that signs, those that will, and those that did.
     keys: KeySet,
     issuer: Box<str>,
     audience: Box<str>,
@@ -63,17 +63,43 @@ impl Issuer {
         self.with(|settings| settings.leeway = leeway.min(defaults::MAX_LEEWAY))
     }
 
-    /// A key that signed before, so that its tokens live out their time after a rotation.
+    /// A key that will sign soon: the first step of a rotation. Every process of the fleet announces it
+    /// before any process signs with it, so that none refuses its tokens. `docs/keys.md` tells the order,
+    /// and how long to wait at each step.
     ///
     /// # Errors
     ///
     /// As [`KeySet::insert`]: another key has its id, or one of them is a secret and the other not.
-    pub fn with_previous_key(mut self, key: VerificationKey) -> Result<Self, KeyError> {
-        Arc::make_mut(&mut self.0).keys.insert(key)?;
-        Ok(self)
+    ///
+    /// ```
+    /// use jwt_revoke_core::{Issuer, verify::{Algorithm, SigningKey}};
+    ///
+    /// let (old, new) = (SigningKey::generate(Algorithm::EdDSA)?, SigningKey::generate(Algorithm::EdDSA)?);
+    /// let issuer = |key: &SigningKey| Issuer::new(key.clone(), "https://auth.example.com", "api");
+    ///
+    /// let announce = issuer(&old).with_announced_key(new.verification_key())?;
+    /// let sign = issuer(&new).with_retiring_key(old.verification_key())?;
+    /// let retire = issuer(&new);
+    /// # assert_eq!([announce.keys().len(), sign.keys().len(), retire.keys().len()], [2, 2, 1]);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_announced_key(self, key: VerificationKey) -> Result<Self, KeyError> {
+        self.with_key(key)
     }
 
-    /// What accepts exactly the tokens that this issuer signs.
+    /// A key that signed before, so that its tokens live out their time: the last step of a rotation is
+    /// to drop it, once the longest of its refresh tokens has lapsed. See `docs/keys.md`.
+    ///
+    /// # Errors
+    ///
+    /// As [`with_announced_key`](Self::with_announced_key).
+    pub fn with_retiring_key(self, key: VerificationKey) -> Result<Self, KeyError> {
+        self.with_key(key)
+    }
+
+    /// What accepts the tokens that this issuer signs, and those signed with its announced and retiring
+    /// keys. By itself it accepts no token that lives longer than [`lifetime`](Self::lifetime); a guard
+    /// accepts what its store has promised to keep entries for.
     pub fn verifier(&self) -> Verifier {
         let settings = &*self.0;
         Verifier::new(
@@ -96,7 +122,7 @@ impl Issuer {
     ///
     /// [`IssueError::Store`] when the store does not answer; no token exists then that could not be
     /// taken back. [`IssueError::Revoked`] when the signing key, or a value of the grant, is revoked
-    /// for ever.
+    /// for ever; [`IssueError::KeyNotHeld`] when the guard would refuse the token.
     pub async fn issue(
         &self,
         guard: &Guard,
@@ -105,6 +131,7 @@ impl Issuer {
     ) -> Result<Issued, IssueError> {
         let subject = subject.into();
         checked_subject(&subject)?;
+        self.checked_key(guard)?;
         let opened_at = self.opening(guard, &subject, grant).await?;
         let session = SessionId::opened_at(opened_at);
         let jti = Jti::made_at(opened_at);
@@ -156,6 +183,20 @@ impl Issuer {
     /// The key that signs.
     pub fn key(&self) -> &SigningKey {
         &self.0.key
+    }
+
+    /// An error where the guard would refuse what this issuer signs.
+    pub(super) fn checked_key(&self, guard: &Guard) -> Result<(), IssueError> {
+        let key = &self.0.key;
+        if guard.holds(&key.verification_key()) {
+            return Ok(());
+        }
+        Err(IssueError::KeyNotHeld(key.id().clone()))
+    }
+
+    fn with_key(mut self, key: VerificationKey) -> Result<Self, KeyError> {
+        Arc::make_mut(&mut self.0).keys.insert(key)?;
+        Ok(self)
     }
 
     /// The store's instant, once it is past every cutoff that could cover the session. A session is
@@ -258,6 +299,13 @@ pub enum IssueError {
     /// The signing key, or a value of the grant, is revoked for ever.
     #[error("the {0} of the new session is revoked")]
     Revoked(Dimension),
+    /// The guard's verifier does not hold the key that signs, so the guard would refuse the token: the keys
+    /// were replaced while this process signs on.
+    #[error(
+        "the guard's verifier does not hold the signing key {0}: name it in `replace_keys`, or start this \
+         process with a signing key that the verifier holds"
+    )]
+    KeyNotHeld(KeyId),
     /// A cutoff that would cover the session lies ahead of the store's clock. Try again when it is
     /// past, in at most [`MAX_CUTOFF_AHEAD`](defaults::MAX_CUTOFF_AHEAD).
     #[error("a cutoff that would cover the session lies ahead")]

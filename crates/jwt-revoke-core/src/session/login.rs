@@ -57,6 +57,7 @@ impl Sessions {
         let subject = subject.into();
         checked_subject(&subject)?;
         let inner = &*self.0;
+        inner.checked_key()?;
         let issuer = &inner.issuer;
         let named = inner.guard.verifier().claim_dimensions();
         let (dimensions, covering) = grant

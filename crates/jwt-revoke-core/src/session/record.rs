@@ -98,7 +98,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// A pair made at `now`: whole seconds, access ending with the session whatever its own lifetime.
+    /// A pair made at `now`: whole seconds, access ending with the session whatever its own lifetime, also
+    /// with one that is not used.
     pub fn dated(
         generation: u64,
         proposal: &Proposal,
@@ -108,6 +109,7 @@ impl Identity {
     ) -> Self {
         let access_deadline = now
             .saturating_add(proposal.access_lifetime)
+            .min(idle_deadline)
             .min(absolute_deadline);
         Self {
             generation,

@@ -97,10 +97,9 @@ impl Sessions {
         wanted: Option<&Scope>,
     ) -> Result<(Refreshed, Pair), RefreshError> {
         let inner = &*self.0;
-        let verified = inner
-            .refresh_verifier()
-            .verify(token)
-            .map_err(RefreshError::Invalid)?;
+        inner.checked_key()?;
+        let verified = inner.verified_refresh(token).await?;
+        let verified = verified.map_err(RefreshError::Invalid)?;
         let mut token = RefreshedToken::read(inner, &verified)?;
         token.presented.presenter = presenter(&token.presented.client);
         let (attempt, proposal) = inner.attempt(inner.guard.verifier().clock().now())?;

@@ -15,11 +15,12 @@ use crate::{
     guard::Guard,
     revocation::{Digest, Dimension, Horizons, Shard},
     session::{
-        Event, EventKind, EventSink, Issuer, Policy, RefreshHook, ReuseScope, SessionCap, WhenFull,
+        Event, EventKind, EventSink, IssueError, Issuer, Policy, RefreshHook, ReuseScope,
+        SessionCap, WhenFull,
     },
     store::{AnyStore, Index, StoreError, Transition, Transitioned},
     token::{SessionId, Subject, TokenKind},
-    verify::{BornAt, Verifier},
+    verify::{BornAt, Verified, Verifier, VerifyError},
 };
 
 /// Opens sessions at login, refreshes them, and ends them. Cheap to clone; all clones are one.
@@ -70,7 +71,8 @@ pub(super) struct Inner {
 
 impl Sessions {
     /// Sessions whose tokens `issuer` signs and `guard` checks. The guard's verifier must be the
-    /// issuer's, or accept its tokens.
+    /// issuer's, or accept its tokens; while it does not hold the key that signs, login and refresh are
+    /// an error ([`IssueError::KeyNotHeld`](crate::session::IssueError::KeyNotHeld)).
     pub fn new(guard: &Guard, issuer: Issuer) -> Self {
         Self(Arc::new(Inner {
             guard: guard.clone(),
@@ -109,17 +111,24 @@ impl Sessions {
         self.with(|inner| inner.policy.reuse = reuse)
     }
 
-    /// How long a session lives unused: the lifetime of a refresh token. Default
+    /// How long a session lives unused: the lifetime of a refresh token, and the longest that an access
+    /// token lives. Whole seconds, at least one, at most [`LONGEST_HORIZON`](defaults::LONGEST_HORIZON);
+    /// other values are brought into that range. Default
     /// [`REFRESH_LIFETIME`](defaults::REFRESH_LIFETIME).
+    ///
+    /// Another value after a deploy, or in another process, signs nobody out: a refresh token lives as
+    /// long as it was issued for, and its successor as long as this says.
     #[must_use]
     pub fn with_idle_lifetime(self, lifetime: Duration) -> Self {
-        self.with(|inner| inner.policy.idle_lifetime = lifetime)
+        self.with(|inner| inner.policy.idle_lifetime = whole_seconds(lifetime))
     }
 
-    /// How long a session lives in any case. Default [`SESSION_LIFETIME`](defaults::SESSION_LIFETIME).
+    /// How long a session lives in any case, from its login. In the same range as
+    /// [`with_idle_lifetime`](Self::with_idle_lifetime). Default
+    /// [`SESSION_LIFETIME`](defaults::SESSION_LIFETIME).
     #[must_use]
     pub fn with_absolute_lifetime(self, lifetime: Duration) -> Self {
-        self.with(|inner| inner.policy.absolute_lifetime = lifetime)
+        self.with(|inner| inner.policy.absolute_lifetime = whole_seconds(lifetime))
     }
 
     /// How many sessions a user may have; `None` is no limit, and unbounded memory for whoever can
@@ -189,11 +198,29 @@ impl Inner {
                 self.policy.absolute_lifetime.max(self.policy.idle_lifetime),
                 self.issuer.leeway(),
             );
+            self.tell_short_sessions();
             self.guard.require().await?;
-            self.store().require(horizons).await?;
+            self.guard.raise_horizons(horizons).await?;
             self.required.store(true, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// An access token ends with its session, so one that is to live longer does not.
+    fn tell_short_sessions(&self) {
+        let session = self.refresh_lifetime();
+        let access = self.issuer.lifetime();
+        if session < access {
+            tracing::warn!(
+                "access tokens are to live {access:?} and refresh tokens {session:?}: access tokens end \
+                 with their session, so they live as short; give refresh tokens the longer lifetime"
+            );
+        }
+    }
+
+    /// How long a refresh token lives.
+    fn refresh_lifetime(&self) -> Duration {
+        self.policy.idle_lifetime.min(self.policy.absolute_lifetime)
     }
 
     pub(super) async fn transition(
@@ -207,6 +234,37 @@ impl Inner {
         self.guard.heard(answer)
     }
 
+    /// A refresh token of this issuer that is in force. Where it lives longer than this process knows
+    /// entries to be kept, the store is asked: another process may have raised its horizons since.
+    ///
+    /// # Errors
+    ///
+    /// When the store was asked and did not answer.
+    pub(super) async fn verified_refresh(
+        &self,
+        token: &str,
+    ) -> Result<Result<Verified, VerifyError>, StoreError> {
+        let verifier = self.refresh_verifier();
+        let verify = || {
+            let sessions = self.guard.promised().for_sessions();
+            let kept = sessions.saturating_add(verifier.leeway() * 2);
+            verifier.verify_within(token, Some(kept))
+        };
+        match verify() {
+            Err(VerifyError::LivesTooLong) => {
+                self.require().await?;
+                self.guard.ask_horizons().await?;
+                Ok(verify())
+            }
+            verified => Ok(verified),
+        }
+    }
+
+    /// An error where the guard would refuse the tokens that are signed here.
+    pub(super) fn checked_key(&self) -> Result<(), IssueError> {
+        self.issuer.checked_key(&self.guard)
+    }
+
     /// What accepts this issuer's refresh tokens.
     pub(super) fn refresh_verifier(&self) -> &Verifier {
         self.refresh_verifier
@@ -215,11 +273,10 @@ impl Inner {
 
     fn new_refresh_verifier(&self) -> Verifier {
         let issuer = &self.issuer;
-        let lifetime = self.policy.idle_lifetime.min(self.policy.absolute_lifetime);
         Verifier::new(issuer.keys().clone(), issuer.name(), issuer.name())
             .with_kind(TokenKind::Refresh)
             .with_born_at(BornAt::Ids)
-            .with_max_lifetime(lifetime)
+            .with_max_lifetime(self.refresh_lifetime())
             .with_leeway(issuer.leeway())
             .with_clock(Arc::clone(self.guard.verifier().clock()))
     }
@@ -268,6 +325,12 @@ pub(super) fn odd_answer() -> StoreError {
         store: "the store".to_owned(),
         reason: "it answered another question than was asked".to_owned(),
     }
+}
+
+/// A lifetime as tokens can state it: in whole seconds, which is what their dates are.
+fn whole_seconds(lifetime: Duration) -> Duration {
+    let longest = defaults::LONGEST_HORIZON.as_secs();
+    Duration::from_secs(lifetime.as_secs().clamp(1, longest))
 }
 
 impl fmt::Debug for Sessions {

@@ -127,7 +127,10 @@ impl AnyStore {
         self.0.boxed_earliest_now()
     }
 
-    pub(crate) fn require(&self, horizons: Horizons) -> BoxFuture<'_, Result<(), StoreError>> {
+    pub(crate) fn require(
+        &self,
+        horizons: Horizons,
+    ) -> BoxFuture<'_, Result<Horizons, StoreError>> {
         self.0.boxed_require(horizons)
     }
 
@@ -168,7 +171,7 @@ trait DynStore: Send + Sync {
     ) -> BoxFuture<'a, Result<Transitioned, StoreError>>;
     fn boxed_now(&self, shard: Shard) -> BoxFuture<'_, Result<Timestamp, StoreError>>;
     fn boxed_earliest_now(&self) -> BoxFuture<'_, Result<Timestamp, StoreError>>;
-    fn boxed_require(&self, horizons: Horizons) -> BoxFuture<'_, Result<(), StoreError>>;
+    fn boxed_require(&self, horizons: Horizons) -> BoxFuture<'_, Result<Horizons, StoreError>>;
     fn boxed_ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
@@ -218,7 +221,7 @@ impl<S: Store> DynStore for S {
         self.earliest_now().boxed()
     }
 
-    fn boxed_require(&self, horizons: Horizons) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn boxed_require(&self, horizons: Horizons) -> BoxFuture<'_, Result<Horizons, StoreError>> {
         self.require(horizons).boxed()
     }
 

@@ -43,7 +43,7 @@ use crate::{
 /// - **One clock**: all instants are the store's own, and never run backwards.
 /// - **All or nothing** for each revocation; a batch may be applied in part when it fails.
 ///
-/// [`Reach::cutoff`] and [`Horizons::expiry`] do the arithmetic. Shards are for stores that are spread
+/// [`Reach::cutoff`] and [`Revocation::expiry`] do the arithmetic. Shards are for stores that are spread
 /// over several servers: one that keeps everything in one place needs neither [`Lookup::shard`] nor
 /// [`Revocation::placement`].
 ///
@@ -98,7 +98,7 @@ use crate::{
 ///         let horizons = kept.horizons.ok_or_else(|| failed("no horizons were required"))?;
 ///         for revocation in revocations {
 ///             let cutoff = revocation.reach.cutoff(now)?;
-///             let expiry = horizons.expiry(revocation.horizon, now, cutoff);
+///             let expiry = revocation.expiry(&horizons, now, cutoff);
 ///             let entry = kept.entries.entry(revocation.digest).or_insert((cutoff, expiry));
 ///             *entry = (entry.0.max(cutoff), entry.1.max(expiry));
 ///         }
@@ -110,10 +110,11 @@ use crate::{
 ///         Ok(self.kept()?.1)
 ///     }
 ///
-///     async fn require(&self, horizons: Horizons) -> Result<(), StoreError> {
+///     async fn require(&self, horizons: Horizons) -> Result<Horizons, StoreError> {
 ///         let (mut kept, _) = self.kept()?;
-///         kept.horizons = Some(kept.horizons.map_or(horizons, |own| own.max(horizons)));
-///         Ok(())
+///         let raised = kept.horizons.map_or(horizons, |own| own.max(horizons));
+///         kept.horizons = Some(raised);
+///         Ok(raised)
 ///     }
 ///
 ///     async fn ready(&self) -> Result<(), StoreError> {
@@ -215,13 +216,19 @@ pub trait Store: Send + Sync + 'static {
         }
     }
 
-    /// Raises the store's horizons to at least these, durably. Called before tokens that need them
-    /// are accepted; an implementation remembers them and asserts them again after data loss.
+    /// Raises the store's horizons to at least these, durably, and returns those that are in force: by
+    /// [`Horizons::max`], of all that any process has required. Called before tokens that need them
+    /// are accepted, and again where a token of our own needs more than this process knows of: another
+    /// process may have raised them since. An implementation remembers what was required and asserts it
+    /// again after data loss.
     ///
     /// # Errors
     ///
     /// When the store could not be written; no token that needs the horizons may be accepted then.
-    fn require(&self, horizons: Horizons) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn require(
+        &self,
+        horizons: Horizons,
+    ) -> impl Future<Output = Result<Horizons, StoreError>> + Send;
 
     /// How well the store serves checks just now, without asking it. For dashboards; the default is for a
     /// store whose truth is in this process.
@@ -309,6 +316,9 @@ pub struct Revocation {
     pub reach: Reach,
     /// How long it lives.
     pub horizon: Horizon,
+    /// The instant from which its life counts, where that lies ahead of the store's clock: for a token
+    /// that a clock dated ahead, whose entry must live until the token is over. By default the epoch.
+    pub counts_from: Timestamp,
     /// For people: what was revoked, why and by whom. Goes to the audit stream, not into keys.
     pub audit: Audit,
 }
@@ -335,6 +345,7 @@ impl Revocation {
             placement,
             reach,
             horizon,
+            counts_from: Timestamp::EPOCH,
             audit: Audit {
                 dimension,
                 issuer: issuer.into(),
@@ -343,6 +354,19 @@ impl Revocation {
                 actor: None,
             },
         }
+    }
+
+    /// The same revocation with an entry whose life counts from `instant`, where that lies ahead of the
+    /// store's clock. Of no use for a cutoff at an instant.
+    #[must_use]
+    pub fn counting_from(mut self, instant: Timestamp) -> Self {
+        self.counts_from = instant;
+        self
+    }
+
+    /// When its entry, written at `now` with this cutoff, may be forgotten.
+    pub fn expiry(&self, horizons: &Horizons, now: Timestamp, cutoff: Cutoff) -> Timestamp {
+        horizons.expiry(self.horizon, now.max(self.counts_from), cutoff)
     }
 
     /// The same revocation with the reason and the person that go into the audit stream.

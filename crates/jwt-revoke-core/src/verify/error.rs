@@ -73,7 +73,7 @@ pub enum VerifyError {
     /// `exp` has passed.
     #[error("token has expired")]
     Expired,
-    /// `nbf` lies ahead.
+    /// `nbf` lies further ahead than clocks may differ.
     #[error("token is not valid yet")]
     NotYetValid,
     /// `iat` lies ahead.

@@ -46,7 +46,8 @@ pub(super) struct Rules {
     pub(super) jti: Demand,
     pub(super) issued_at: Demand,
     pub(super) subject: Demand,
-    pub(super) expiry: Demand,
+    /// Whether it must be in force. [`Demand::Lifted`] is for ending what a token stands for.
+    pub(super) in_force: Demand,
     pub(super) leeway: Duration,
     pub(super) max_lifetime: Duration,
     pub(super) born_at: BornAt,
@@ -57,6 +58,7 @@ pub(super) struct Rules {
 /// What a token turns out to be, once its claims are admitted.
 pub(super) struct Admitted {
     pub(super) registered: Registered,
+    pub(super) lifetime: Option<Duration>,
     pub(super) born_at: Timestamp,
     pub(super) shard: Shard,
     pub(super) dimensions: SmallVec<[Dimension; 8]>,
@@ -83,12 +85,14 @@ impl Rules {
     }
 
     /// Judges the claims of a token whose signature holds, and computes its digests. `key` is the
-    /// id of its key, beside the digest under this verifier's own issuer.
+    /// id of its key, beside the digest under this verifier's own issuer. `kept` is as in
+    /// [`slack`](Self::slack).
     pub(super) fn admit(
         &self,
         claims: &RawClaims<'_>,
         declared: Declared,
         key: (&KeyId, Digest),
+        kept: Option<Duration>,
     ) -> Result<Admitted, VerifyError> {
         if declared == Declared::No && claims.tells_other_type {
             return Err(VerifyError::OtherType);
@@ -105,10 +109,15 @@ impl Rules {
             return Err(VerifyError::MissingClaim("iat"));
         }
         let now = self.clock.now();
-        let registered = registered(claims)?;
-        self.check_dates(&registered, now)?;
+        let registered = self.registered(claims)?;
+        // Both rounded up: an issuer that dates to a fraction of a second gives no token a second more.
+        let lifetime = claims
+            .iat
+            .map(|iat| registered.expires_at.saturating_since(iat.second_after()));
+        let slack = self.slack(&registered, lifetime, kept, now);
+        self.check_dates(&registered, slack, now)?;
         let born_at = self.birth(&registered)?;
-        self.check_birth(born_at, now)?;
+        self.check_birth(born_at, slack, now)?;
         let (dimensions, digests) = self.digests(&registered, claims, key)?;
         let issuer = registered.issuer.as_deref().unwrap_or_default();
         let shard = match (&registered.subject, &registered.jti) {
@@ -118,6 +127,7 @@ impl Rules {
         };
         Ok(Admitted {
             registered,
+            lifetime,
             born_at,
             shard,
             dimensions,
@@ -125,11 +135,78 @@ impl Rules {
         })
     }
 
-    /// Judges anew whatever depends on the time.
-    pub(super) fn still_admit(&self, verified: &Verified) -> Result<(), VerifyError> {
+    /// Repeats all checks that depend on the time.
+    pub(super) fn still_admit(
+        &self,
+        verified: &Verified,
+        kept: Option<Duration>,
+    ) -> Result<(), VerifyError> {
         let now = self.clock.now();
-        self.check_dates(&verified.registered, now)?;
-        self.check_birth(verified.born_at, now)
+        let slack = self.slack(&verified.registered, verified.lifetime, kept, now);
+        self.check_dates(&verified.registered, slack, now)?;
+        self.check_birth(verified.born_at, slack, now)
+    }
+
+    /// The instant at which a token that was admitted lapses.
+    pub(super) fn lapses_at(&self, verified: &Verified, kept: Option<Duration>) -> Timestamp {
+        let now = self.clock.now();
+        let slack = self.slack(&verified.registered, verified.lifetime, kept, now);
+        let slack = slack.unwrap_or(self.leeway);
+        verified.registered.expires_at.saturating_add(slack)
+    }
+
+    /// The slack on the dates of a token, `None` for one that lives too long: its denylist entry could
+    /// lapse before it.
+    ///
+    /// `kept` is how long after its `iat` a token of our own is sure to be covered, because the store
+    /// has promised to keep entries that long. One that lives longer than this verifier's own cap was
+    /// issued under other settings; it is granted as much slack as that promise leaves, at both ends.
+    fn slack(
+        &self,
+        claims: &Registered,
+        lifetime: Option<Duration>,
+        kept: Option<Duration>,
+        now: Timestamp,
+    ) -> Option<Duration> {
+        let lifetime = lifetime.unwrap_or_else(|| {
+            let latest = now.saturating_add(self.leeway + defaults::CLOCK_SKEW);
+            claims.expires_at.saturating_since(latest)
+        });
+        if lifetime <= second_up(self.max_lifetime) {
+            return Some(self.leeway);
+        }
+        let left = kept?.checked_sub(lifetime)?;
+        Some(self.leeway.min(left / 2))
+    }
+
+    /// Owns the claims, and rounds their dates.
+    fn registered(&self, claims: &RawClaims<'_>) -> Result<Registered, VerifyError> {
+        let expires_at = match claims.exp {
+            Some(exp) => exp.second_after(),
+            None if self.in_force == Demand::Lifted => Timestamp::EPOCH,
+            None => return Err(VerifyError::MissingClaim("exp")),
+        };
+        let scope = match claims.scope.as_deref().map(Scope::parse) {
+            None => Scope::default(),
+            Some(Some(scope)) => scope,
+            // No token is spared because it says nonsense of what it may be used for.
+            Some(None) if self.in_force == Demand::Lifted => Scope::default(),
+            Some(None) => return Err(VerifyError::InvalidClaim("scope")),
+        };
+        let audience = claims.aud.iter().flatten();
+        Ok(Registered {
+            issuer: claims.iss.as_deref().map(Box::from),
+            subject: claims.sub.as_deref().map(Into::into),
+            audience: audience.map(|text| Box::from(&*text.0)).collect(),
+            expires_at,
+            not_before: claims.nbf.map(|nbf| nbf.millisecond_after()),
+            issued_at: claims.iat.map(|iat| iat.millisecond_before()),
+            jti: claims.jti.as_deref().map(Jti::from),
+            session: claims.sid.as_deref().map(SessionId::from),
+            client_id: claims.client_id.as_deref().map(Into::into),
+            authorized_party: claims.azp.as_deref().map(Into::into),
+            scope,
+        })
     }
 
     fn check_issuer(&self, iss: Option<&str>) -> Result<(), VerifyError> {
@@ -157,30 +234,32 @@ impl Rules {
         }
     }
 
-    /// RFC 7519 §4.1.4 to §4.1.6, and the largest lifetime, which bounds the denylist.
-    fn check_dates(&self, claims: &Registered, now: Timestamp) -> Result<(), VerifyError> {
-        let expires_at = claims.expires_at;
-        if self.expiry == Demand::Required && now >= expires_at.saturating_add(self.leeway) {
-            return Err(VerifyError::Expired);
+    /// RFC 7519 §4.1.4 to §4.1.6, and the largest lifetime, which bounds the denylist. `slack` is as in
+    /// [`slack`](Self::slack).
+    fn check_dates(
+        &self,
+        claims: &Registered,
+        slack: Option<Duration>,
+        now: Timestamp,
+    ) -> Result<(), VerifyError> {
+        if self.in_force == Demand::Lifted {
+            return Ok(());
         }
-        let soon = now.saturating_add(self.leeway);
-        if claims
-            .not_before
-            .is_some_and(|not_before| not_before > soon)
-        {
-            return Err(VerifyError::NotYetValid);
+        let leeway = slack.unwrap_or(self.leeway);
+        if now >= claims.expires_at.saturating_add(leeway) {
+            return Err(VerifyError::Expired);
         }
         // Hosts differ by a little, and a token must work the moment it is issued. The margin in
         // every horizon is far larger.
-        let ahead = soon.saturating_add(defaults::CLOCK_SKEW);
-        if claims.issued_at.is_some_and(|issued_at| issued_at > ahead) {
+        let ahead = now.saturating_add(leeway + defaults::CLOCK_SKEW);
+        let lies_ahead = |date: Option<Timestamp>| date.is_some_and(|date| date > ahead);
+        if lies_ahead(claims.not_before) {
+            return Err(VerifyError::NotYetValid);
+        }
+        if lies_ahead(claims.issued_at) {
             return Err(VerifyError::IssuedInFuture);
         }
-        let too_long = |from: Timestamp| expires_at > from.saturating_add(self.max_lifetime);
-        if too_long(ahead) || claims.issued_at.is_some_and(too_long) {
-            return Err(VerifyError::LivesTooLong);
-        }
-        Ok(())
+        slack.map(drop).ok_or(VerifyError::LivesTooLong)
     }
 
     fn birth(&self, claims: &Registered) -> Result<Timestamp, VerifyError> {
@@ -193,15 +272,27 @@ impl Rules {
                     (None, Some(jti)) => jti.instant(),
                     (None, None) => None,
                 };
-                birth.ok_or(VerifyError::UnknownBirth)
+                match (birth, self.in_force) {
+                    (Some(birth), _) => Ok(birth),
+                    (None, Demand::Lifted) => Ok(Timestamp::EPOCH),
+                    (None, Demand::Required) => Err(VerifyError::UnknownBirth),
+                }
             }
         }
     }
 
     /// `iat` is judged with the other dates.
-    fn check_birth(&self, born_at: Timestamp, now: Timestamp) -> Result<(), VerifyError> {
-        let ahead = self.leeway + defaults::CLOCK_SKEW;
-        if self.born_at == BornAt::Ids && born_at > now.saturating_add(ahead) {
+    fn check_birth(
+        &self,
+        born_at: Timestamp,
+        slack: Option<Duration>,
+        now: Timestamp,
+    ) -> Result<(), VerifyError> {
+        if self.born_at != BornAt::Ids || self.in_force == Demand::Lifted {
+            return Ok(());
+        }
+        let ahead = slack.unwrap_or(self.leeway) + defaults::CLOCK_SKEW;
+        if born_at > now.saturating_add(ahead) {
             return Err(VerifyError::BornInFuture);
         }
         Ok(())
@@ -281,25 +372,12 @@ fn is_plain_jwt(typ: &str) -> bool {
     typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("application/jwt")
 }
 
-/// Owns the claims, and rounds their dates.
-fn registered(claims: &RawClaims<'_>) -> Result<Registered, VerifyError> {
-    let exp = claims.exp.ok_or(VerifyError::MissingClaim("exp"))?;
-    let scope = match &claims.scope {
-        Some(scope) => Scope::parse(scope).ok_or(VerifyError::InvalidClaim("scope"))?,
-        None => Scope::default(),
-    };
-    let audience = claims.aud.iter().flatten();
-    Ok(Registered {
-        issuer: claims.iss.as_deref().map(Box::from),
-        subject: claims.sub.as_deref().map(Into::into),
-        audience: audience.map(|text| Box::from(&*text.0)).collect(),
-        expires_at: exp.second_after(),
-        not_before: claims.nbf.map(|nbf| nbf.millisecond_after()),
-        issued_at: claims.iat.map(|iat| iat.millisecond_before()),
-        jti: claims.jti.as_deref().map(Jti::from),
-        session: claims.sid.as_deref().map(SessionId::from),
-        client_id: claims.client_id.as_deref().map(Into::into),
-        authorized_party: claims.azp.as_deref().map(Into::into),
-        scope,
-    })
+/// Up to a whole second: the dates of tokens are whole seconds, each rounded by itself.
+fn second_up(length: Duration) -> Duration {
+    let whole = Duration::from_secs(length.as_secs());
+    if whole < length {
+        whole.saturating_add(Duration::from_secs(1))
+    } else {
+        whole
+    }
 }

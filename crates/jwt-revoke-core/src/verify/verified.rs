@@ -1,6 +1,6 @@
 //! The result of a verification.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use smallvec::SmallVec;
 
@@ -22,6 +22,8 @@ pub struct Verified {
     /// Which of the verifier's key sets, counted from the first, had the key.
     pub(super) generation: u64,
     pub(super) born_at: Timestamp,
+    /// From `iat` to `exp`, in whole seconds.
+    pub(super) lifetime: Option<Duration>,
     pub(super) shard: Shard,
     pub(super) kind: TokenKind,
     pub(super) algorithm: Algorithm,
@@ -63,6 +65,15 @@ impl Verified {
     /// `iat` (another issuer's).
     pub fn born_at(&self) -> Timestamp {
         self.born_at
+    }
+
+    /// The instant from which the life of a denylist entry must count so that the entry outlives the
+    /// token, where entries are kept for `kept`. It lies ahead for a token that was dated ahead by a
+    /// clock, or that lives longer than the store has promised to keep entries.
+    pub(crate) fn entry_counts_from(&self, kept: Duration) -> Timestamp {
+        let issued_at = self.registered.issued_at.unwrap_or_default();
+        let latest = self.registered.expires_at.saturating_sub(kept);
+        self.born_at.max(issued_at).max(latest)
     }
 
     /// The shard in which its entries lie.

@@ -12,7 +12,7 @@ use std::{
 use smallvec::smallvec;
 
 use crate::{
-    clock::{Clock, SystemClock},
+    clock::{Clock, SystemClock, Timestamp},
     defaults,
     revocation::{ClaimName, Digest, Dimension},
     token::{KeyId, TokenKind},
@@ -77,7 +77,7 @@ impl Verifier {
             jti: Demand::Required,
             issued_at: Demand::Required,
             subject: Demand::Required,
-            expiry: Demand::Required,
+            in_force: Demand::Required,
             leeway: defaults::LEEWAY,
             max_lifetime: defaults::MAX_TOKEN_LIFETIME,
             born_at: BornAt::default(),
@@ -98,14 +98,19 @@ impl Verifier {
 
     /// The slack granted on `exp`, `nbf` and `iat` for clocks that differ. At most
     /// [`MAX_LEEWAY`](defaults::MAX_LEEWAY): more is cut down to it. Default
-    /// [`LEEWAY`](defaults::LEEWAY).
+    /// [`LEEWAY`](defaults::LEEWAY). `nbf` and `iat` get [`CLOCK_SKEW`](defaults::CLOCK_SKEW) on top,
+    /// since a token must work the moment it is issued.
     pub fn with_leeway(self, leeway: Duration) -> Self {
         self.with(|rules| rules.leeway = leeway.min(defaults::MAX_LEEWAY))
     }
 
-    /// The longest life of a token, from its `iat` and from now to its `exp`. A token that lives
+    /// The longest life of a token, from its `iat` (or from now) to its `exp`. A token that lives
     /// longer is refused, because its denylist entry would lapse before it. Default
     /// [`MAX_TOKEN_LIFETIME`](defaults::MAX_TOKEN_LIFETIME).
+    ///
+    /// For tokens of our own ([`BornAt::Ids`]) a guard also accepts whatever its store has promised to
+    /// keep entries for: tokens that another process, or this one before a deploy, issued under a longer
+    /// lifetime stay good until their `exp`.
     pub fn with_max_lifetime(self, max_lifetime: Duration) -> Self {
         self.with(|rules| rules.max_lifetime = max_lifetime)
     }
@@ -244,6 +249,16 @@ impl Verifier {
     ///
     /// [`VerifyError`], by reason, for the operator's log.
     pub fn verify(&self, token: &str) -> Result<Verified, VerifyError> {
+        self.verify_within(token, None)
+    }
+
+    /// Like [`verify`](Self::verify), over a store that keeps an entry about a token for `kept` after its
+    /// `iat`: a token that lives longer than this verifier's own cap is accepted within that.
+    pub(crate) fn verify_within(
+        &self,
+        token: &str,
+        kept: Option<Duration>,
+    ) -> Result<Verified, VerifyError> {
         let parts = Compact::split(token)?;
         let header = compact::decode(parts.header)?;
         let header = Header::parse(&header)?;
@@ -254,7 +269,7 @@ impl Verifier {
         let admitted = {
             let claims = RawClaims::parse(&payload, &self.rules.dimensions)?;
             let key = (entry.key.id(), entry.digest);
-            self.rules.admit(&claims, declared, key)?
+            self.rules.admit(&claims, declared, key, kept)?
         };
         Ok(Verified {
             registered: admitted.registered,
@@ -263,6 +278,7 @@ impl Verifier {
             key: entry.key.id().clone(),
             payload,
             born_at: admitted.born_at,
+            lifetime: admitted.lifetime,
             shard: admitted.shard,
             dimensions: admitted.dimensions,
             digests: admitted.digests,
@@ -272,22 +288,63 @@ impl Verifier {
 
     /// Whether a token that this very verifier has accepted would be accepted now: its keys are still
     /// the verifier's, and its dates hold.
-    pub(crate) fn still_accepts(&self, verified: &Verified) -> bool {
-        verified.generation == self.ring.generation() && self.rules.still_admit(verified).is_ok()
+    pub(crate) fn still_accepts(&self, verified: &Verified, kept: Option<Duration>) -> bool {
+        verified.generation == self.ring.generation()
+            && self.rules.still_admit(verified, kept).is_ok()
     }
 
     /// The same, of a token whose text is no longer there to be verified anew: it holds while its own
     /// key is the verifier's, whatever keys came or went meanwhile.
-    pub(crate) fn still_holds(&self, verified: &Verified) -> Result<(), VerifyError> {
+    pub(crate) fn still_holds(
+        &self,
+        verified: &Verified,
+        kept: Option<Duration>,
+    ) -> Result<(), VerifyError> {
         if verified.generation != self.ring.generation() && !self.ring.current().kept(verified) {
             return Err(VerifyError::UnknownKey);
         }
-        self.rules.still_admit(verified)
+        self.rules.still_admit(verified, kept)
     }
 
-    /// Accepts lapsed tokens too: to end a session, its old tokens are as good as its new ones.
+    /// The instant at which a token that this verifier has accepted lapses, with its slack.
+    pub(crate) fn lapses_at(&self, verified: &Verified, kept: Option<Duration>) -> Timestamp {
+        self.rules.lapses_at(verified, kept)
+    }
+
+    /// Lifts every rule about being in force: to end a session, its lapsed tokens are as good as its new
+    /// ones, and so are those that a clock dated ahead or that live longer than the cap. Signature,
+    /// issuer, audience and kind still count.
     pub(crate) fn for_ending(self) -> Self {
-        self.with(|rules| rules.expiry = Demand::Lifted)
+        self.with(|rules| {
+            rules.in_force = Demand::Lifted;
+            rules.issued_at = Demand::Lifted;
+        })
+    }
+
+    /// Verifies by the keys of `other` too, which is a verifier of the same issuer. Where both have a key
+    /// of one id, that of this verifier counts.
+    pub(crate) fn with_keys_of(mut self, other: &Self) -> Self {
+        let (own, more) = (self.keys(), other.keys());
+        if own.is_same(&more) {
+            return self;
+        }
+        let mut keys = KeySet::clone(&own);
+        for key in more.iter() {
+            // Of the same id, or a secret beside public keys: the own keys stand.
+            let _ = keys.insert(key.clone());
+        }
+        self.ring = Arc::new(Ring::new(Arc::clone(&self.ring.issuer), keys));
+        self
+    }
+
+    /// Whether tokens that are signed with this key are accepted. Secrets are not compared.
+    pub(crate) fn holds(&self, key: &VerificationKey) -> bool {
+        let keys = self.ring.current();
+        let held = keys.set.get(key.id().as_str());
+        held.is_some_and(|held| {
+            held.algorithm() == key.algorithm()
+                && (key.algorithm().is_symmetric() || held.is_same(key))
+        })
     }
 
     fn with(mut self, change: impl FnOnce(&mut Rules)) -> Self {

@@ -103,20 +103,46 @@ impl Stand {
             Backend::Redis => {
                 let server = RedisServer::start();
                 let proxy = Proxy::start(server.port()).await;
-                let url = format!("redis://127.0.0.1:{}", proxy.port());
-                // Not what is tested here: machines that test are busy.
-                let patient = RedisStore::builder(&url).with_check_timeout(Duration::from_secs(5));
-                let store = patient.connect().await.expect("a store");
-                let store = ObservedStore::new(store, &observer);
-                (AnyStore::from(store), Some((server, proxy)))
+                let store = connected(&proxy, &observer).await;
+                (store, Some((server, proxy)))
             }
         };
-        let key = SigningKey::generate(Algorithm::EdDSA).expect("a key");
-        let issuer = adjust(Issuer::new(key, "https://auth.example.com", "api"));
-        let guard = Guard::new(issuer.verifier(), store);
+        let issuer = adjust(issuer_of(generated()));
+        let guard = Guard::new(issuer.verifier(), store.clone());
+        self.serve(&guard, issuer, change, observer, store, redis)
+            .await
+    }
+
+    /// Another process of the fleet of `server`, or the next one after a deploy: over the same store, with
+    /// an issuer and settings of its own. It checks strictly.
+    pub async fn process(
+        &self,
+        server: &SessionServer,
+        issuer: Issuer,
+        change: impl FnOnce(Sessions) -> Sessions,
+    ) -> SessionServer {
+        let observer = Observer::default();
+        let store = match &server.redis {
+            Some((_, proxy)) => connected(proxy, &observer).await,
+            None => server.store.clone(),
+        };
+        let guard = Guard::new(issuer.verifier(), store.clone()).strict();
+        self.serve(&guard, issuer, change, observer, store, None)
+            .await
+    }
+
+    async fn serve(
+        &self,
+        guard: &Guard,
+        issuer: Issuer,
+        change: impl FnOnce(Sessions) -> Sessions,
+        observer: Observer,
+        store: AnyStore,
+        redis: Option<(RedisServer, Proxy)>,
+    ) -> SessionServer {
         let events = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&events);
-        let sessions = Sessions::new(&guard, issuer)
+        let sessions = Sessions::new(guard, issuer)
             .with_events(move |event: &Event| sink.lock().unwrap().push(event.clone()));
         let fixture = SessionFixture {
             sessions: change(sessions),
@@ -130,10 +156,30 @@ impl Stand {
             fixture,
             observer,
             redis,
+            store,
             events,
             _running: Mutex::new(running),
         }
     }
+}
+
+/// A connection of its own to the server behind a proxy.
+async fn connected(proxy: &Proxy, observer: &Observer) -> AnyStore {
+    let url = format!("redis://127.0.0.1:{}", proxy.port());
+    // Not what is tested here: machines that test are busy.
+    let patient = RedisStore::builder(&url).with_check_timeout(Duration::from_secs(5));
+    let store = patient.connect().await.expect("a store");
+    ObservedStore::new(store, observer).into()
+}
+
+/// A new key.
+pub(super) fn generated() -> SigningKey {
+    SigningKey::generate(Algorithm::EdDSA).expect("a key")
+}
+
+/// The issuer of every server, with a key.
+pub(super) fn issuer_of(key: SigningKey) -> Issuer {
+    Issuer::new(key, "https://auth.example.com", "api")
 }
 
 /// A server of sessions.
@@ -148,6 +194,7 @@ pub struct SessionServer {
     pub observer: Observer,
     /// The Redis server and the proxy before it.
     pub redis: Option<(RedisServer, Proxy)>,
+    store: AnyStore,
     events: Arc<Mutex<Vec<Event>>>,
     _running: Mutex<Running>,
 }

@@ -15,6 +15,7 @@
 
 mod bodies;
 mod cookies;
+mod deploys;
 mod fixture;
 mod logout;
 mod manage;
@@ -23,7 +24,8 @@ mod rotation;
 mod theft;
 
 pub use self::{
-    bodies::*, cookies::*, fixture::*, logout::*, manage::*, races::*, rotation::*, theft::*,
+    bodies::*, cookies::*, deploys::*, fixture::*, logout::*, manage::*, races::*, rotation::*,
+    theft::*,
 };
 
 /// Makes a test of each check of the suite, over the servers that `$serve` starts (a
@@ -67,6 +69,12 @@ macro_rules! http_session_suite {
             s16_the_previous_access_token_works_on
             s18_a_login_with_the_old_password_is_refused
             s18_a_login_right_after_log_out_everywhere_lives
+            s21_a_deploy_that_changes_lifetimes_signs_nobody_out
+            s22_processes_with_other_lifetimes_end_each_others_sessions
+            s22_whatever_is_genuine_is_logged_out_in_force_or_not
+            s23_keys_roll_over_a_fleet_without_one_refusal
+            s24_a_key_that_the_guard_does_not_hold_signs_nothing
+            s25_an_access_token_ends_with_a_session_that_is_not_used
             r2_a_refresh_or_logout_that_was_not_written_is_503_and_can_be_repeated
             users_see_and_end_their_own_sessions_only
             logout_others_keeps_this_session

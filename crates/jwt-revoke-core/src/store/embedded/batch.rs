@@ -51,10 +51,12 @@ impl<'a> Batch<'a> {
         (changes, self.now)
     }
 
-    pub(super) fn require(&mut self, horizons: Horizons) {
+    /// Raises the horizons, and returns those that are in force once this is committed.
+    pub(super) fn require(&mut self, horizons: Horizons) -> Horizons {
         let raised = self.horizons.raised(horizons, self.now);
         self.horizons = raised.unwrap_or(self.horizons);
         self.changes.horizons = raised.or(self.changes.horizons);
+        self.horizons.horizons
     }
 
     /// Adds what `revocations` change; all of them or, if one is refused, none.
@@ -71,22 +73,28 @@ impl<'a> Batch<'a> {
                 revocation.digest,
                 cutoff,
                 revocation.horizon,
+                revocation.counts_from,
                 &revocation.audit,
             );
         }
         Ok(())
     }
 
-    /// Raises the cutoff of `digest`, if it is lower.
+    /// Raises the cutoff of `digest`, if it is lower. Its life counts from `counts_from`, where that lies
+    /// ahead.
     pub(super) fn raise(
         &mut self,
         digest: Digest,
         cutoff: Cutoff,
         horizon: Horizon,
+        counts_from: Timestamp,
         audit: &Audit,
     ) {
         let old = self.entry(&digest);
-        if let Some(entry) = self.horizons.merge(old, cutoff, horizon, self.now) {
+        let merged = self
+            .horizons
+            .merge(old, cutoff, horizon, self.now, counts_from);
+        if let Some(entry) = merged {
             self.changes.entries.insert(digest, entry);
             self.changes.audit.push(AuditEntry::new(self.now, audit));
         }

@@ -54,24 +54,29 @@ pub(super) struct KeptHorizons {
 }
 
 impl KeptHorizons {
-    /// What `old` becomes when a revocation up to `cutoff` is written at `now`; `None` if it stays
-    /// as it is.
+    /// The entry that replaces `old` when a revocation up to `cutoff` is written at `now`, whose life
+    /// counts from `counts_from` where that lies ahead; `None` if `old` stays.
     pub(super) fn merge(
         &self,
         old: Option<Entry>,
         cutoff: Cutoff,
         horizon: Horizon,
         now: Timestamp,
+        counts_from: Timestamp,
     ) -> Option<Entry> {
-        let expiry = self.horizons.expiry(horizon, now, cutoff);
+        let from = now.max(counts_from);
+        let expiry = self.horizons.expiry(horizon, from, cutoff);
         let Some(old) = old else {
             return Some(Entry::new(cutoff, expiry));
         };
         let length = self.horizons.length(horizon);
         let raises = cutoff > old.cutoff();
-        // Written when the horizons were shorter: tokens may have become acceptable since then that
-        // outlive the entry, and whoever repeats the revocation means them too.
-        let too_short = old.expiry() < self.since.saturating_add(length);
+        // Written when the horizons were shorter, or without a token at hand that was dated ahead: tokens
+        // may outlive the entry, and the repeated revocation means them too.
+        let must_reach = self
+            .since
+            .max(if from > now { from } else { Timestamp::EPOCH });
+        let too_short = old.expiry() < must_reach.saturating_add(length);
         // Not at every repetition: a flood of logouts must not become a flood of writes.
         let ageing = old.cutoff() == Cutoff::Forever
             && cutoff == Cutoff::Forever
@@ -114,17 +119,32 @@ mod tests {
 
     #[test]
     fn a_lower_cutoff_changes_nothing() {
-        let old = kept().merge(None, Cutoff::At(hours(5)), Horizon::Session, hours(5));
+        let old = kept().merge(
+            None,
+            Cutoff::At(hours(5)),
+            Horizon::Session,
+            hours(5),
+            Timestamp::EPOCH,
+        );
         let now = hours(6);
         let lower = Cutoff::At(hours(4));
-        assert_eq!(kept().merge(old, lower, Horizon::Session, now), None);
+        assert_eq!(
+            kept().merge(old, lower, Horizon::Session, now, Timestamp::EPOCH),
+            None
+        );
     }
 
     #[test]
     fn a_raised_cutoff_never_shortens_the_life_of_its_entry() {
         let old = Entry::new(Cutoff::At(hours(5)), hours(100));
         let raised = kept()
-            .merge(Some(old), Cutoff::At(hours(6)), Horizon::Access, hours(6))
+            .merge(
+                Some(old),
+                Cutoff::At(hours(6)),
+                Horizon::Access,
+                hours(6),
+                Timestamp::EPOCH,
+            )
             .unwrap();
         assert_eq!(raised.cutoff(), Cutoff::At(hours(6)));
         assert_eq!(raised.expiry(), hours(100));
@@ -132,32 +152,97 @@ mod tests {
 
     #[test]
     fn forever_is_renewed_in_the_second_half_of_its_life_only() {
-        let old = kept().merge(None, Cutoff::Forever, Horizon::Session, hours(0));
-        let merge = |now| kept().merge(old, Cutoff::Forever, Horizon::Session, now);
+        let old = kept().merge(
+            None,
+            Cutoff::Forever,
+            Horizon::Session,
+            hours(0),
+            Timestamp::EPOCH,
+        );
+        let merge = |now| {
+            kept().merge(
+                old,
+                Cutoff::Forever,
+                Horizon::Session,
+                now,
+                Timestamp::EPOCH,
+            )
+        };
         assert_eq!(merge(hours(5)), None);
         assert_eq!(merge(hours(6)).unwrap().expiry(), hours(16));
     }
 
     #[test]
     fn r6_an_entry_older_than_longer_horizons_is_renewed_when_repeated() {
-        let old = kept().merge(None, Cutoff::Forever, Horizon::Session, hours(0));
+        let old = kept().merge(
+            None,
+            Cutoff::Forever,
+            Horizon::Session,
+            hours(0),
+            Timestamp::EPOCH,
+        );
         let longer = Horizons::from_parts(HOUR, 12 * HOUR);
         let raised = kept().raised(longer, hours(1)).unwrap();
-        let again = raised.merge(old, Cutoff::Forever, Horizon::Session, hours(2));
+        let again = raised.merge(
+            old,
+            Cutoff::Forever,
+            Horizon::Session,
+            hours(2),
+            Timestamp::EPOCH,
+        );
         assert_eq!(again.unwrap().expiry(), hours(14));
         assert_eq!(
-            raised.merge(again, Cutoff::Forever, Horizon::Session, hours(2)),
+            raised.merge(
+                again,
+                Cutoff::Forever,
+                Horizon::Session,
+                hours(2),
+                Timestamp::EPOCH
+            ),
             None
         );
     }
 
     #[test]
     fn a_lower_cutoff_that_renews_an_entry_does_not_lower_it() {
-        let old = kept().merge(None, Cutoff::At(hours(1)), Horizon::Session, hours(1));
+        let old = kept().merge(
+            None,
+            Cutoff::At(hours(1)),
+            Horizon::Session,
+            hours(1),
+            Timestamp::EPOCH,
+        );
         let longer = Horizons::from_parts(HOUR, 12 * HOUR);
         let raised = kept().raised(longer, hours(2)).unwrap();
-        let again = raised.merge(old, Cutoff::At(hours(0)), Horizon::Session, hours(3));
+        let again = raised.merge(
+            old,
+            Cutoff::At(hours(0)),
+            Horizon::Session,
+            hours(3),
+            Timestamp::EPOCH,
+        );
         assert_eq!(again, Some(Entry::new(Cutoff::At(hours(1)), hours(15))));
+    }
+
+    #[test]
+    fn r41_an_entry_about_a_token_dated_ahead_counts_from_there() {
+        let merge = |old, counts_from| {
+            kept().merge(
+                old,
+                Cutoff::Forever,
+                Horizon::Session,
+                hours(1),
+                counts_from,
+            )
+        };
+        let ahead = merge(None, hours(4));
+        assert_eq!(ahead.unwrap().expiry(), hours(14));
+        assert_eq!(merge(ahead, hours(4)), None);
+        // The session was ended by its id before, and now by the token itself.
+        let short = merge(None, Timestamp::EPOCH);
+        assert_eq!(short.unwrap().expiry(), hours(11));
+        assert_eq!(merge(short, hours(4)), ahead);
+        assert_eq!(merge(ahead, Timestamp::EPOCH), None);
     }
 
     #[test]
@@ -165,9 +250,10 @@ mod tests {
         let lower = Horizons::from_parts(HOUR / 2, 5 * HOUR);
         assert_eq!(kept().raised(lower, hours(1)), None);
         let mixed = Horizons::from_parts(2 * HOUR, 5 * HOUR);
+        // What was kept for sessions stays on top of what is kept for access tokens.
         assert_eq!(
             kept().raised(mixed, hours(1)).unwrap().horizons,
-            Horizons::from_parts(2 * HOUR, 10 * HOUR)
+            Horizons::from_parts(2 * HOUR, 11 * HOUR)
         );
     }
 }

@@ -238,7 +238,7 @@ impl Store for EmbeddedStore {
         self.now(Shard::FIRST).await
     }
 
-    async fn require(&self, horizons: Horizons) -> Result<(), StoreError> {
+    async fn require(&self, horizons: Horizons) -> Result<Horizons, StoreError> {
         self.ask(|waiter| Request::Require(horizons, waiter)).await
     }
 

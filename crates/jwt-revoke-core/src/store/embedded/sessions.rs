@@ -127,7 +127,8 @@ impl Batch<'_> {
                     cause,
                 );
                 let subject = asked.user.subject;
-                self.raise(subject, Cutoff::At(at), Horizon::Session, &audit);
+                let now = self.now;
+                self.raise(subject, Cutoff::At(at), Horizon::Session, now, &audit);
                 let others = later.iter().filter(|other| other.session != kept.session);
                 for other in others {
                     self.end_session(other, &asked.user, cause);
@@ -215,7 +216,8 @@ impl Batch<'_> {
     fn end_session(&mut self, kept: &KeptSession, user: &User, cause: &str) {
         let entry = kept.record.entry;
         let audit = audit(Dimension::Session, kept.session.as_str(), user, cause);
-        self.raise(entry, Cutoff::Forever, Horizon::Session, &audit);
+        let opened_at = kept.record.opened_at;
+        self.raise(entry, Cutoff::Forever, Horizon::Session, opened_at, &audit);
         self.changes.sessions.kept.insert(entry, None);
     }
 

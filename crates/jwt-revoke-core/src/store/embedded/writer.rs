@@ -27,7 +27,7 @@ use crate::{
 pub(super) enum Request {
     Revoke(Box<[Revocation]>, Waiter<Timestamp>),
     Step(Step, Waiter<Transitioned>),
-    Require(Horizons, Waiter<()>),
+    Require(Horizons, Waiter<Horizons>),
     /// The current instant, covered by the file.
     Now(Option<Waiter<Timestamp>>),
     Audit(usize, Waiter<Vec<AuditEntry>>),
@@ -134,8 +134,8 @@ impl Writer {
                     Err(error) => send(waiter, Err(error)),
                 },
                 Request::Require(horizons, waiter) => {
-                    work.require(horizons);
-                    answers.push(Answer::Done(waiter));
+                    let in_force = work.require(horizons);
+                    answers.push(Answer::Horizons(waiter, in_force));
                 }
                 Request::Now(waiter) => {
                     reserve |= shared.clock.runs_low(now);
@@ -168,7 +168,7 @@ impl Writer {
         match answer {
             Answer::Instant(waiter, now) => send(waiter, working.map(|()| now)),
             Answer::Step(waiter, answer) => send(waiter, working.map(|()| answer)),
-            Answer::Done(waiter) => send(waiter, working),
+            Answer::Horizons(waiter, in_force) => send(waiter, working.map(|()| in_force)),
             Answer::Audit(limit, waiter) => {
                 send(waiter, working.and_then(|()| self.audit(limit)));
             }
@@ -255,7 +255,7 @@ struct Slice {
 enum Answer {
     Instant(Waiter<Timestamp>, Timestamp),
     Step(Waiter<Transitioned>, Transitioned),
-    Done(Waiter<()>),
+    Horizons(Waiter<Horizons>, Horizons),
     Audit(usize, Waiter<Vec<AuditEntry>>),
     Purge(Waiter<usize>),
 }

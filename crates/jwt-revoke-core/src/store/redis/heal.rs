@@ -53,6 +53,9 @@ impl Inner {
         lasting: bool,
     ) {
         let horizons = self.least_horizons();
+        // Of a session that was dated ahead.
+        let ahead = horizons.session.saturating_add(defaults::MAX_CUTOFF_AHEAD);
+        let lasting = lasting || cutoff == Cutoff::Forever && kept > ahead;
         let needed = if lasting {
             kept
         } else {

@@ -195,7 +195,11 @@ impl Said {
         if matches!(self.cutoff, Cutoff::At(instant) if instant > latest) {
             return None;
         }
-        let longest = bounds.horizons.session.max(bounds.horizons.access);
+        // A token or session that a clock dated ahead is over so much later.
+        let longest = match self.cutoff {
+            Cutoff::Forever if self.lasting => defaults::LONGEST_HORIZON,
+            _ => bounds.horizons.session.max(bounds.horizons.access),
+        };
         let ahead = ahead.saturating_add(BEHIND);
         let kept = self.expiry.saturating_since(bounds.now);
         let kept = kept.min(longest.saturating_add(ahead));

@@ -257,7 +257,7 @@ impl Store for RedisStore {
         self.0.earliest_now().await
     }
 
-    async fn require(&self, horizons: Horizons) -> Result<(), StoreError> {
+    async fn require(&self, horizons: Horizons) -> Result<Horizons, StoreError> {
         self.0.require(horizons).await
     }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     clock::{Timestamp, millis},
     defaults,
-    revocation::{Dimension, Horizon, Horizons, Placement, Shard},
+    revocation::{Cutoff, Dimension, Horizon, Horizons, Placement, Shard},
     store::{
         Reach, Revocation, StoreError,
         redis::{
@@ -184,7 +184,10 @@ impl Inner {
                     let cutoff = read_cutoff(&pair[0]).ok().flatten().ok_or_else(odd)?;
                     let life = Duration::from_millis(pair[1].number().ok_or_else(odd)?);
                     let digest = revocation.digest;
-                    let lasting = revocation.horizon == Horizon::Lasting;
+                    // A mirror that starts later must know it when the token comes into force.
+                    let settled = now.saturating_add(defaults::MAX_CUTOFF_AHEAD);
+                    let lasting = revocation.horizon == Horizon::Lasting
+                        || cutoff == Cutoff::Forever && revocation.counts_from > settled;
                     self.keep_own(shard, digest, cutoff, life, lasting);
                 }
                 Ok(self.saw(shard, now))
@@ -252,7 +255,7 @@ fn push_entry(words: &mut Words, revocation: &Revocation, reach: Written) {
     let (word, number) = match reach {
         Written::Own(Reach::Now { ahead }) => ("now", round_up_millis(ahead)),
         Written::Own(Reach::At(instant)) => ("at", instant.as_millis()),
-        Written::Own(Reach::Forever) => ("*", 0),
+        Written::Own(Reach::Forever) => ("*", revocation.counts_from.as_millis()),
         Written::All(instant) => ("all", instant.as_millis()),
     };
     let audit = &revocation.audit;

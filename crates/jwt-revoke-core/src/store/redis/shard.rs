@@ -275,8 +275,12 @@ impl Inner {
         };
     }
 
-    /// States horizons in every shard, and remembers them for shards that lose their data.
-    pub(super) async fn require(self: &Arc<Self>, horizons: Horizons) -> Result<(), StoreError> {
+    /// States horizons in every shard, and remembers them for shards that lose their data. Returns those
+    /// that all shards have.
+    pub(super) async fn require(
+        self: &Arc<Self>,
+        horizons: Horizons,
+    ) -> Result<Horizons, StoreError> {
         self.is_started()?;
         let longest = defaults::LONGEST_HORIZON;
         self.healing.require(Horizons::from_parts(
@@ -285,10 +289,13 @@ impl Inner {
         ));
         // Where they are stated already nothing is written: a process that comes up while the server
         // refuses writes can check tokens all the same.
+        let mut in_force: Option<Horizons> = None;
         for (shard, state) in self.states(Probe::Look, self.deadline()).await? {
             self.notice(shard, Some(&state.epoch));
+            let all = in_force.map_or(state.horizons, |held| held.min(state.horizons));
+            in_force = Some(all);
         }
-        Ok(())
+        Ok(in_force.unwrap_or(horizons))
     }
 
     /// Takes note of an instant of the server's clock, and returns the latest that was seen.

@@ -10,7 +10,8 @@
 --
 -- What comes from a process's memory is bounded on the way in: a cutoff further ahead than any
 -- revocation may reach is dropped, and the caller told, a life longer than any entry may have is cut. The clock that the
--- cutoffs are from may have been another server's.
+-- cutoffs are from may have been another server's. What lasts may live longer than the horizons: until a
+-- token that a clock dated ahead is over.
 
 local AUDITED = 10000 -- about how many entries the audit stream keeps
 local BREATH = 2000 -- how long the next of a healer's scripts may take to come, ms
@@ -22,12 +23,14 @@ end
 local shard = prepare(now)
 local put_back, dropped = 0, 0
 local longest = math.max(shard.access, shard.session) + AHEAD + DRIFT
+local CENTURY = 100 * 366 * 86400000
 for i = 1, #KEYS - FIRST do
   local at = 3 + (i - 1) * 4
   local cutoff = ARGV[at + 2] == '*' and '*' or tonumber(ARGV[at + 2])
-  local life = math.min(tonumber(ARGV[at + 3]), longest)
+  local marks = tonumber(ARGV[at + 4])
+  local most = cutoff == '*' and marks % 2 == 1 and CENTURY or longest
+  local life = math.min(tonumber(ARGV[at + 3]), most)
   if life > 0 and (cutoff == '*' or cutoff <= shard.now + AHEAD + DRIFT) then
-    local marks = tonumber(ARGV[at + 4])
     local changed, held = raise(shard, KEYS[FIRST + i], ARGV[at + 1], cutoff, life, marks % 2 == 1,
       marks % 4 >= 2)
     put_back = put_back + (changed and 1 or 0)

@@ -6,7 +6,8 @@
 --   ARGV[5]  how many entries; their keys stand first
 --   then for each entry, eleven:
 --     digest; reach "now", "at", "all" (an instant taken from the clocks of all shards, of which
---     this one's may be behind) or "*"; ms ahead of now, or the instant; horizon "access" or
+--     this one's may be behind) or "*"; ms ahead of now, or the instant, for "*" the instant from which its
+--     life counts where that lies ahead; horizon "access" or
 --     "session"; for the audit stream dimension, issuer, value, cause, actor; and which of the keys
 --     behind those of the entries holds the record of the session that ends, 0 for none; "wide" if it concerns
 --     every shard, else ""
@@ -37,6 +38,11 @@ for i = 1, count do
     end
     -- Tokens may be born until the cutoff, so the entry lives from there.
     life = life + math.max(cutoff - shard.now, 0)
+  else
+    -- Of a token that a clock dated ahead: it must be known when that comes into force.
+    local ahead = tonumber(ARGV[at + 3]) - shard.now
+    life = life + math.max(ahead, 0)
+    lasting = lasting or ahead > AHEAD
   end
   entries[i] = { cutoff = cutoff, life = life, at = at, lasting = lasting }
 end

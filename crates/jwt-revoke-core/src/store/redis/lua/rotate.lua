@@ -91,8 +91,8 @@ if outcome then
     idle = absolute_deadline
   end
   -- Access ends with the session, whatever its own lifetime.
-  if access > absolute_deadline then
-    access = absolute_deadline
+  if access > idle then
+    access = idle
   end
   local deadline = idle + ARGV[9]
   local write = ARGV[10] == 'rotate'

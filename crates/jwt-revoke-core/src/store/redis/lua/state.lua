@@ -39,11 +39,12 @@ end
 if ARGV[6] == 'write' then
   meta.told = told
 end
-for i, name in ipairs({ 'access', 'session' }) do
-  local wanted = tonumber(ARGV[i + 1])
-  if wanted > meta[name] then
-    meta[name], changed = wanted, true
-  end
+-- What is kept for sessions stands on top of what is kept for access tokens: whoever raises one takes nothing
+-- from the other.
+local access = math.max(meta.access, tonumber(ARGV[2]))
+local session = access + math.max(meta.session - meta.access, tonumber(ARGV[3]) - tonumber(ARGV[2]), 0)
+if access > meta.access or session > meta.session then
+  meta.access, meta.session, changed = access, session, true
 end
 if changed then
   write_meta(meta)

@@ -13,5 +13,6 @@ pages! {
     Core: "../../crates/jwt-revoke-core/README.md",
     Tower: "../../crates/tower-jwt-revoke/README.md",
     Actix: "../../crates/actix-jwt-revoke/README.md",
+    Keys: "../../docs/keys.md",
     Metrics: "../../docs/metrics.md",
 }

@@ -1,6 +1,13 @@
 //! Restarts.
 
-use super::{Program, process::ALICE};
+use serde_json::Value;
+
+use super::{
+    Program, Service,
+    oauth::{post, text},
+    process::{ALICE, again},
+};
+use crate::{raw_http::RawResponse, redis_server::RedisServer};
 
 /// The embedded store syncs before it acknowledges, so any moment will do.
 pub async fn i6_a_logout_that_was_acknowledged_survives_kill_9(program: &Program) {
@@ -31,4 +38,114 @@ pub async fn i6_a_clean_restart_keeps_sessions_and_logouts(program: &Program) {
     let service = program.start(&[]);
     assert_eq!(service.decision(&kept).await, 200);
     assert_eq!(service.decision(&out).await, 401);
+}
+
+/// Lifetimes of a month and a day, and of a week and ten minutes.
+const LONG: [(&str, &str); 2] = [
+    ("JWT_REVOKE_REFRESH_TTL", "2592000"),
+    ("JWT_REVOKE_ACCESS_TTL", "86400"),
+];
+const SHORT: [(&str, &str); 2] = [
+    ("JWT_REVOKE_REFRESH_TTL", "604800"),
+    ("JWT_REVOKE_ACCESS_TTL", "600"),
+];
+
+pub async fn s21_a_restart_with_other_lifetimes_keeps_every_session(program: &Program) {
+    for (before, after) in [(LONG, SHORT), (SHORT, LONG)] {
+        let service = program.start(&before);
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(login(program, &service).await);
+        }
+        service.terminate();
+        assert!(service.ended().success());
+        let service = program.start(&after);
+        for pair in &held {
+            assert_eq!(service.decision(&pair.access).await, 200);
+        }
+        let next = refreshed(program, &service, &held[0])
+            .await
+            .expect("a pair");
+        assert_eq!(service.decision(&next.access).await, 200);
+        ends(&service, &service, &held[1..], &next).await;
+    }
+}
+
+pub async fn s22_processes_of_a_rolling_deploy_end_each_others_sessions(program: &Program) {
+    let redis = RedisServer::start();
+    let url = redis.url();
+    let store = [
+        ("JWT_REVOKE_STORE", &*url),
+        ("JWT_REVOKE_CONSISTENCY", "strict"),
+    ];
+    let old = program.start(&[store, LONG].concat());
+    // It comes up beside the other, which has served for a while.
+    let early = login(program, &old).await;
+    let new = program.start(&[store, SHORT].concat());
+    for (here, there) in [(&old, &new), (&new, &old)] {
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(login(program, here).await);
+        }
+        let next = refreshed(program, there, &held[0]).await.expect("a pair");
+        ends(there, here, &held[1..], &next).await;
+    }
+    assert_eq!(new.decision(&early.access).await, 200);
+    assert!(refreshed(program, &new, &early).await.is_some());
+}
+
+/// Logs out and revokes at `here` what was issued elsewhere, and asks both.
+async fn ends(here: &Service<'_>, there: &Service<'_>, held: &[Pair], kept: &Pair) {
+    let [by_logout, by_refresh, by_access] = held else {
+        unreachable!("there are three");
+    };
+    here.log_out(&by_logout.access).await;
+    for token in [&by_refresh.refresh, &by_access.access] {
+        let revoked = post(here, "/auth/revoke", &[("token", token)]).await;
+        assert_eq!((revoked.status, revoked.body.as_str()), (200, ""));
+    }
+    for service in [here, there] {
+        for pair in held {
+            assert_eq!(service.decision(&pair.access).await, 401);
+        }
+        for pair in [by_logout, by_refresh] {
+            let refused = exchange(service, pair).await;
+            assert_eq!(refused.json()["error"], "invalid_grant", "{refused:?}");
+        }
+        assert_eq!(service.decision(&kept.access).await, 200);
+    }
+}
+
+struct Pair {
+    access: String,
+    refresh: String,
+}
+
+impl Pair {
+    fn of(program: &Program, body: &Value) -> Self {
+        let [access, refresh] = ["access_token", "refresh_token"].map(|name| text(body, name));
+        for token in [&access, &refresh] {
+            program.keep_secret(token.rsplit('.').next().unwrap());
+        }
+        Self { access, refresh }
+    }
+}
+
+async fn login(program: &Program, service: &Service<'_>) -> Pair {
+    let response = again(|| service.login(ALICE)).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    Pair::of(program, &response.json())
+}
+
+async fn exchange(service: &Service<'_>, pair: &Pair) -> RawResponse {
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", &*pair.refresh),
+    ];
+    post(service, "/auth/token", &form).await
+}
+
+async fn refreshed(program: &Program, service: &Service<'_>, pair: &Pair) -> Option<Pair> {
+    let response = exchange(service, pair).await;
+    (response.status == 200).then(|| Pair::of(program, &response.json()))
 }

@@ -52,6 +52,8 @@ macro_rules! service_suite {
             the_published_keys_verify_and_hold_no_secret
             i6_a_logout_that_was_acknowledged_survives_kill_9
             i6_a_clean_restart_keeps_sessions_and_logouts
+            s21_a_restart_with_other_lifetimes_keeps_every_session
+            s22_processes_of_a_rolling_deploy_end_each_others_sessions
             two_processes_on_one_redis_refuse_each_others_logged_out_tokens
             r1_a_killed_redis_is_503_until_it_is_back_and_the_logged_out_stay_out
             r1_a_frozen_redis_is_503_until_it_goes_on

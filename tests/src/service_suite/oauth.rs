@@ -134,7 +134,7 @@ pub async fn the_published_keys_verify_and_hold_no_secret(program: &Program) {
     }
 }
 
-async fn post(service: &Service<'_>, path: &str, form: &[(&str, &str)]) -> RawResponse {
+pub(super) async fn post(service: &Service<'_>, path: &str, form: &[(&str, &str)]) -> RawResponse {
     again(|| service.send(form_request(path, form))).await
 }
 
@@ -147,6 +147,6 @@ async fn introspect(service: &Service<'_>, token: &str) -> Value {
     response.json()
 }
 
-fn text(body: &Value, member: &str) -> String {
+pub(super) fn text(body: &Value, member: &str) -> String {
     body[member].as_str().unwrap().to_owned()
 }

@@ -74,6 +74,25 @@ async fn t21_a_token_of_a_process_with_a_longer_lifetime_is_asked_about_once() {
 }
 
 #[tokio::test]
+async fn t21_a_token_is_good_that_lives_longer_than_its_guard_is_set_to() {
+    let (key, store) = (key(), ControlledStore::new());
+    let verifier = issuer(&key, HOUR).verifier();
+    let guard = Guard::new(verifier.with_max_lifetime(HOUR / 60), store);
+    let issued = issuer(&key, DAY)
+        .issue(&guard, "alice", &Grant::new())
+        .await;
+    let access = guard.check(issued.unwrap().token()).await.unwrap();
+    assert!(
+        access.expires_at()
+            > access
+                .registered()
+                .issued_at
+                .unwrap()
+                .saturating_add(DAY / 2)
+    );
+}
+
+#[tokio::test]
 async fn t21_another_issuers_tokens_are_held_to_the_cap_whatever_the_store_keeps() {
     let (key, store) = (key(), ControlledStore::new());
     let (longer, theirs) = process(&key, DAY, &store);

@@ -4,7 +4,7 @@ use std::{slice, time::Duration};
 
 use jwt_revoke_core::{
     Timestamp, defaults,
-    revocation::{Cutoff, Digest, Dimension, Placement},
+    revocation::{Cutoff, Digest, Dimension, Horizons, Placement},
     session::{AttemptId, Outcome, ReuseScope, SessionCap, WhenFull},
     store::{Lookup, Opened, Reach, RedisStore, Revocation, Store, StoreError},
     token::SessionId,
@@ -387,6 +387,65 @@ async fn records_and_indexes_live_as_long_as_their_sessions_and_a_margin() {
     let short = user.login(&store).await;
     near(&format!("*:session:{}", short.session), 10 * minute);
     near("*:user:*", 35 * minute);
+}
+
+#[tokio::test]
+async fn r41_a_session_that_was_dated_ahead_is_kept_until_it_is_over() {
+    let server = RedisServer::start();
+    let store = connect(&server.url()).await;
+    let day = Duration::from_secs(24 * 3600);
+    let horizons = Horizons::covering(day / 24, 30 * day, Duration::ZERO);
+    let horizons = store.require(horizons).await.unwrap();
+    let user = User::new("alice");
+    let now = store.now(user.shard()).await.unwrap();
+    let far = now.saturating_add(40 * day);
+
+    // Its name says when it was opened, by a clock that was ahead.
+    let session = SessionId::opened_at(far);
+    let mut record = user.record(&session, now);
+    record.entry = entry(&session);
+    let opened = user.open_with(&store, &session, &record, now, None).await;
+    assert_eq!(opened.unwrap(), Opened::Opened(vec![]));
+    assert_eq!(user.end(&store, &session).await, slice::from_ref(&session));
+    // A token and a session that are revoked by what they say themselves.
+    let of = |dimension, value: &str| {
+        let placement = Placement::One(user.shard());
+        Revocation::new(dimension, ISSUER, value, placement, Reach::Forever).counting_from(far)
+    };
+    let other = SessionId::opened_at(far);
+    let by_token = [
+        of(Dimension::Jti, "token"),
+        of(Dimension::Session, other.as_str()),
+    ];
+    store.revoke(&by_token).await.unwrap();
+    let kept = [
+        (entry(&session), horizons.session),
+        (by_token[0].digest, horizons.access),
+        (by_token[1].digest, horizons.session),
+    ];
+    let assert_kept = |when: &str| {
+        for (index, (digest, horizon)) in kept.into_iter().enumerate() {
+            let key = server.cli(&["KEYS", &format!("*:deny:{digest}")]);
+            let left = server.cli(&["PTTL", &key]).parse().unwrap();
+            let needed = 40 * day + horizon - Duration::from_secs(120);
+            assert!(
+                Duration::from_millis(left) > needed,
+                "{index} {left} {when}"
+            );
+        }
+    };
+    assert_kept("written");
+    // Processes that start when the log is trimmed learn them all the same.
+    let lasting = server.cli(&["KEYS", "*:lasting"]);
+    assert_eq!(server.cli(&["XLEN", &lasting]), "3");
+    // And so does a server that lost everything.
+    server.cli(&["FLUSHALL"]);
+    until("they are put back", || async {
+        let entries = server.cli(&["KEYS", "*:deny:*"]);
+        entries.lines().count() == kept.len()
+    })
+    .await;
+    assert_kept("put back");
 }
 
 #[tokio::test]

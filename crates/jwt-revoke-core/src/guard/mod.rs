@@ -337,7 +337,7 @@ impl Guard {
         self.verifier().holds(key)
     }
 
-    /// Whether the verifier's tokens are our own, so that whoever signs one has had the store promise to
+    /// Whether the verifier's tokens are our own, so that the signing process has had the store promise to
     /// keep entries as long as it lives.
     fn is_for_own_tokens(&self) -> bool {
         self.verifier().born_at() == BornAt::Ids

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{clock::millis, revocation::Horizons};
 
-/// Horizons that only rise. Each of both lengths is read and raised by itself: any mixture of two
+/// Horizons that only rise. The two lengths are read and raised separately: any mixture of two
 /// promises is one that the store has made.
 #[derive(Debug, Default)]
 pub(super) struct Promise {

@@ -334,9 +334,12 @@ impl Replica {
     }
 
     fn life_of(&self, known: &Known) -> Life {
+        // One instant for both, or what lasts would seem to be needed less long than it is kept.
+        let now = self.start.elapsed();
+        let left = |until: u32| Duration::from_secs(until.into()).saturating_sub(now);
         Life {
-            kept: self.left(known.expires),
-            needed: self.left(known.needed),
+            kept: left(known.expires),
+            needed: left(known.needed),
         }
     }
 
@@ -433,6 +436,17 @@ mod tests {
         assert!(replica.retry(shard(0)) && !replica.retry(shard(0)));
         replica.publish(shard(0), Moment::now());
         assert!(replica.age(shard(0), Moment::now()).is_some());
+    }
+
+    #[test]
+    fn r43_what_lasts_is_still_known_to_last_when_it_is_put_back() {
+        let replica = Replica::new(8);
+        for value in 0..100 {
+            let life = Life::whole(MINUTE);
+            replica.keep(shard(0), digest(value), Cutoff::Forever, life);
+        }
+        let known = replica.of_shard(shard(0));
+        assert!(known.iter().all(|(.., life)| life.is_lasting()));
     }
 
     #[test]

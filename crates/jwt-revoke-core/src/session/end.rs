@@ -253,7 +253,7 @@ impl SessionInfo {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndError {
-    /// The token is not a genuine one of ours: it cannot be told from nonsense. Nothing was ended.
+    /// The token is not a genuine one of ours: it cannot be distinguished from nonsense. Nothing was ended.
     #[error("the token is invalid")]
     Invalid(#[source] VerifyError),
     /// The token was issued to another client. Nothing was ended.

@@ -6,7 +6,7 @@ use crate::{
     clock::Timestamp,
     defaults,
     guard::Guard,
-    revocation::{Cutoff, Dimension, Shard},
+    revocation::{Cutoff, Dimension, Horizons, Shard},
     session::{Grant, sign::AccessToken},
     store::{Lookup, StoreError},
     token::{Jti, KeyId, SessionId, Subject},
@@ -98,7 +98,7 @@ impl Issuer {
     }
 
     /// What accepts the tokens that this issuer signs, and those signed with its announced and retiring
-    /// keys. By itself it accepts no token that lives longer than [`lifetime`](Self::lifetime); a guard
+    /// keys. Without a guard it accepts no token that lives longer than [`lifetime`](Self::lifetime); a guard
     /// accepts what its store has promised to keep entries for.
     pub fn verifier(&self) -> Verifier {
         let settings = &*self.0;
@@ -208,6 +208,12 @@ impl Issuer {
         grant: &Grant,
     ) -> Result<Timestamp, IssueError> {
         guard.require().await?;
+        // The guard's verifier may be set to less than is signed here.
+        let settings = &*self.0;
+        let needed = Horizons::covering(settings.lifetime, Duration::ZERO, settings.leeway);
+        if guard.promised().access < needed.access {
+            guard.raise_horizons(needed).await?;
+        }
         let shard = Shard::of_subject(&self.0.issuer, subject);
         let named = guard.verifier().claim_dimensions();
         let (dimensions, digests) = grant

@@ -116,7 +116,7 @@ impl Sessions {
     /// other values are brought into that range. Default
     /// [`REFRESH_LIFETIME`](defaults::REFRESH_LIFETIME).
     ///
-    /// Another value after a deploy, or in another process, signs nobody out: a refresh token lives as
+    /// Another value after a deploy, or in another process, ends no session: a refresh token lives as
     /// long as it was issued for, and its successor as long as this says.
     #[must_use]
     pub fn with_idle_lifetime(self, lifetime: Duration) -> Self {

@@ -372,7 +372,7 @@ fn is_plain_jwt(typ: &str) -> bool {
     typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("application/jwt")
 }
 
-/// Up to a whole second: the dates of tokens are whole seconds, each rounded by itself.
+/// Up to a whole second: the dates of tokens are whole seconds, each rounded separately.
 fn second_up(length: Duration) -> Duration {
     let whole = Duration::from_secs(length.as_secs());
     if whole < length {

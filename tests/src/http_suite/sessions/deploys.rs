@@ -56,7 +56,7 @@ impl Fleet {
     }
 }
 
-pub async fn s21_a_deploy_that_changes_lifetimes_signs_nobody_out(stand: &Stand) {
+pub async fn s21_a_deploy_that_changes_lifetimes_keeps_every_session(stand: &Stand) {
     let fleet = Fleet::start(stand).await;
     for (before, after) in fleet.each_way() {
         let held = before.login("alice").await;
@@ -139,7 +139,7 @@ pub async fn s22_whatever_is_genuine_is_logged_out_in_force_or_not(stand: &Stand
             server.assert_dead(&held).await;
         }
     }
-    // What cannot be told from nonsense.
+    // What cannot be distinguished from nonsense.
     let held = server.login("alice").await;
     let forged = generated().sign("rt+jwt", &claims(&held.refresh)).unwrap();
     assert_refused(&server.logout(None, Some(&forged)).await);

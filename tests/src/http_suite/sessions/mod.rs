@@ -69,7 +69,7 @@ macro_rules! http_session_suite {
             s16_the_previous_access_token_works_on
             s18_a_login_with_the_old_password_is_refused
             s18_a_login_right_after_log_out_everywhere_lives
-            s21_a_deploy_that_changes_lifetimes_signs_nobody_out
+            s21_a_deploy_that_changes_lifetimes_keeps_every_session
             s22_processes_with_other_lifetimes_end_each_others_sessions
             s22_whatever_is_genuine_is_logged_out_in_force_or_not
             s23_keys_roll_over_a_fleet_without_one_refusal

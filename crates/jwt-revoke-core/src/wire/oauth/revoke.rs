@@ -12,7 +12,7 @@ impl OAuth {
     /// with all its tokens; an access token dies alone. `token_type_hint` is not needed and not
     /// trusted.
     ///
-    /// 200 without a body, also for a token that is not ours, which cannot be told from nonsense: the
+    /// 200 without a body, also for a token that is not ours, which cannot be distinguished from nonsense: the
     /// client cannot do anything about it (§2.2). A genuine token is revoked whether or not it is in
     /// force, whatever lifetimes it was issued under. Another client's token is `invalid_grant`, and
     /// nothing is revoked (§2.1). 503 when the store did not confirm: the token may still work.

@@ -39,8 +39,8 @@ end
 if ARGV[6] == 'write' then
   meta.told = told
 end
--- What is kept for sessions stands on top of what is kept for access tokens: whoever raises one takes nothing
--- from the other.
+-- What is kept for sessions stands on top of what is kept for access tokens: raising one takes
+-- nothing from the other.
 local access = math.max(meta.access, tonumber(ARGV[2]))
 local session = access + math.max(meta.session - meta.access, tonumber(ARGV[3]) - tonumber(ARGV[2]), 0)
 if access > meta.access or session > meta.session then

@@ -357,7 +357,8 @@ impl Inner {
 
     /// Waits until the copy in this process is as fresh as checks ask for.
     async fn until_fresh(&self) {
-        while self.is_fresh().is_err() {
+        // Where a log is being made whole checks ask the store, and soon need not.
+        while self.is_fresh().is_err() || self.relogs.is_any_due() {
             sleep(RETRY / 10).await;
         }
     }

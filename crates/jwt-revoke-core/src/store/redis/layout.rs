@@ -39,7 +39,11 @@ impl Inner {
     /// Takes note that a shard has another layout. Returns the error for callers.
     pub(super) fn found_layout(&self, shard: Shard, found: &str) -> StoreError {
         let found: String = found.chars().take(40).collect();
-        let mut held = self.layouts.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self
+            .layouts
+            .found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         held[usize::from(shard.number())].clone_from(&found);
         drop(held);
         let bit = 1 << shard.number();
@@ -60,7 +64,11 @@ impl Inner {
         if !self.layouts.is_foreign(shard) {
             return Ok(());
         }
-        let found = self.layouts.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = self
+            .layouts
+            .found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         Err(self.another_layout(found[usize::from(shard.number())].clone()))
     }
 

@@ -75,7 +75,8 @@ impl Id {
     /// Reads an id; what is none is before all.
     pub(super) fn read(id: &str) -> Self {
         let parts = id.split_once('-');
-        let read = parts.and_then(|(millis, number)| Some(Self(millis.parse().ok()?, number.parse().ok()?)));
+        let read = parts
+            .and_then(|(millis, number)| Some(Self(millis.parse().ok()?, number.parse().ok()?)));
         read.unwrap_or_default()
     }
 
@@ -432,7 +433,10 @@ mod tests {
         assert!(cursor.drained(&last("10-2"), &NEEDED));
         assert!(fits(&cursor, "10-2") && fits(&cursor, "10-10") && fits(&cursor, "11-0"));
         assert!(!fits(&cursor, "10-1") && !fits(&cursor, "9-9") && !fits(&cursor, "0-0"));
-        assert!(cursor.fits(START, Id::read("10-2")), "it was logged once more");
+        assert!(
+            cursor.fits(START, Id::read("10-2")),
+            "it was logged once more"
+        );
     }
 
     #[test]
@@ -458,7 +462,10 @@ mod tests {
         };
         let mut whole = Cursor::start();
         assert!(!drained(&mut whole, false));
-        assert!(!drained(&mut whole, true), "it was read while it was all there");
+        assert!(
+            !drained(&mut whole, true),
+            "it was read while it was all there"
+        );
         let mut partial = Cursor::start();
         assert!(drained(&mut partial, true) && drained(&mut partial, true));
         assert!(!drained(&mut partial, false));

@@ -59,12 +59,10 @@ impl Relogs {
 
     fn first(&self) -> Option<(Shard, Gaps)> {
         let due = self.due();
-        Shard::all()
-            .zip(&*due)
-            .find_map(|(shard, due)| match due {
-                Some((gaps, Done(false))) => Some((shard, *gaps)),
-                _ => None,
-            })
+        Shard::all().zip(&*due).find_map(|(shard, due)| match due {
+            Some((gaps, Done(false))) => Some((shard, *gaps)),
+            _ => None,
+        })
     }
 
     fn may_tell(&self) -> bool {
@@ -192,7 +190,9 @@ impl Inner {
         let [_, _, logged, rest @ ..] = answer.as_slice() else {
             return Err(self.odd(&answer));
         };
-        let logged = logged.number().and_then(|logged| usize::try_from(logged).ok());
+        let logged = logged
+            .number()
+            .and_then(|logged| usize::try_from(logged).ok());
         let from = rest.first().and_then(Reply::text).unwrap_or_default();
         Ok((logged.ok_or_else(|| self.odd(&answer))?, from.to_owned()))
     }
@@ -215,7 +215,8 @@ async fn relog_all(store: Weak<Inner>) {
         let Some((shard, gaps)) = inner.relogs.first() else {
             inner.relogs.running.store(false, Ordering::Release);
             // One may have become due just now.
-            if inner.relogs.first().is_some() && !inner.relogs.running.swap(true, Ordering::AcqRel) {
+            if inner.relogs.first().is_some() && !inner.relogs.running.swap(true, Ordering::AcqRel)
+            {
                 continue;
             }
             return;
@@ -234,12 +235,14 @@ async fn relog_all(store: Weak<Inner>) {
                 }
                 continue;
             }
-            Err(error @ StoreError::WriteRefused { .. }) if inner.relogs.may_tell() => tracing::error!(
-                store = %inner.name, %shard, %error,
-                "the log of a shard does not tell all that was revoked, and cannot be made whole: give the \
-                 user of the store the rights that docs/redis.md names (+scan); until then checks ask the \
-                 store"
-            ),
+            Err(error @ StoreError::WriteRefused { .. }) if inner.relogs.may_tell() => {
+                tracing::error!(
+                    store = %inner.name, %shard, %error,
+                    "the log of a shard does not tell all that was revoked, and cannot be made whole: give the \
+                     user of the store the rights that docs/redis.md names (+scan); until then checks ask the \
+                     store"
+                )
+            }
             Err(error) => tracing::debug!(%error, %shard, "a log could not be made whole yet"),
         }
         drop(inner);
@@ -303,7 +306,10 @@ mod tests {
         let text = |text: &str| Reply::Text(text.as_bytes().to_vec());
         let keys = Reply::List(vec![text("a"), Reply::Text(vec![0xff]), text("b")]);
         let read = read_scan(&Reply::List(vec![text("17"), keys])).unwrap();
-        assert_eq!(read, ("17".to_owned(), vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(
+            read,
+            ("17".to_owned(), vec!["a".to_owned(), "b".to_owned()])
+        );
         assert!(read_scan(&Reply::Nil).is_none());
     }
 }

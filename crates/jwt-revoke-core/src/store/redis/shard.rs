@@ -19,8 +19,8 @@ use crate::{
     store::{
         StoreError,
         redis::{
-            Inner, keys::LAYOUT, log::Id, reply::Reply, revoke::fallback_horizons,
-            scripts::STATE, words::Words,
+            Inner, keys::LAYOUT, log::Id, reply::Reply, revoke::fallback_horizons, scripts::STATE,
+            words::Words,
         },
     },
 };

@@ -324,7 +324,11 @@ impl Source {
         }
         args.push(Value::from("STREAMS"));
         args.extend(self.logs.iter().map(|log| Value::from(log.as_str())));
-        args.extend(cursors.iter().map(|cursor| Value::from(cursor.last().to_string())));
+        args.extend(
+            cursors
+                .iter()
+                .map(|cursor| Value::from(cursor.last().to_string())),
+        );
         let bound = self.patience.saturating_add(wait.unwrap_or_default());
         let reply = self.send("XREAD", args, bound).await?;
         log::read(reply, &self.logs).ok_or_else(log::odd)

@@ -53,7 +53,11 @@ impl Inner {
     }
 
     /// Answers in words about the whole shard become errors.
-    pub(super) fn accepted(&self, shard: Shard, answer: Vec<Reply>) -> Result<Vec<Reply>, StoreError> {
+    pub(super) fn accepted(
+        &self,
+        shard: Shard,
+        answer: Vec<Reply>,
+    ) -> Result<Vec<Reply>, StoreError> {
         match answer.first().and_then(Reply::text) {
             Some("ok" | "here" | "created" | "ahead") => {
                 self.layouts.is_ours(shard);

@@ -1,0 +1,1 @@
+//! What changes at the server while processes run: the layout, marks, and how it evicts.

@@ -128,8 +128,7 @@ const NTH: &str = "
     local entries, at = redis.call('XRANGE', KEYS[1], '-', '+'), tonumber(ARGV[1])
     return entries[at > 0 and at or #entries][1]";
 
-/// Who was there all the time refuses, who starts then refuses, and whoever revokes once more, or anew, is
-/// believed by all.
+/// A process that starts then refuses all that was revoked, and so does the next.
 async fn nothing_is_taken_for_not_revoked(server: &RedisServer, loss: &Loss) {
     let name = loss.0;
     let entries = revoked(server).await;

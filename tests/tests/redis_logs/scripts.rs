@@ -67,7 +67,7 @@ fn rights() -> Vec<String> {
     rights.map(str::to_owned).collect()
 }
 
-/// A user of the shard that nobody has used before.
+/// A new user of the shard.
 fn user(number: &mut u32) -> User {
     loop {
         *number += 1;
@@ -321,7 +321,7 @@ async fn r52_a_step_that_a_key_of_another_type_ends_in_its_middle_is_whole_when_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r52_what_is_for_people_hinders_nobody_from_ending_anything() {
+async fn r52_what_is_for_people_keeps_nothing_from_being_ended() {
     let server = RedisServer::start();
     let store = connect(&server.url()).await;
     let mut number = 0;

@@ -69,7 +69,7 @@ impl Keys {
         self.named(shard, "meta")
     }
 
-    /// Held by whoever logs the entries of a shard once more.
+    /// Held by the process that logs the entries of a shard once more.
     pub(super) fn relogger(&self, shard: Shard) -> String {
         self.named(shard, "relogger")
     }

@@ -41,7 +41,7 @@ mod write;
 use std::{
     fmt,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicUsize},
     },
     time::Duration,
@@ -134,6 +134,8 @@ pub(in crate::store::redis) struct Inner {
     healing: Healing,
     relogs: Relogs,
     layouts: Layouts,
+    /// The eviction policy that was warned about, in words.
+    evicting: Mutex<Option<String>>,
     wides: Wides,
     clocks: Clocks,
     meters: RedisMeters,
@@ -210,6 +212,7 @@ impl RedisStore {
             healing: Healing::default(),
             relogs: Relogs::default(),
             layouts: Layouts::default(),
+            evicting: Mutex::default(),
             wides: Wides::default(),
             clocks: Clocks::default(),
             settings,

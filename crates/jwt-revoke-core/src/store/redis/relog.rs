@@ -40,8 +40,8 @@ pub(super) struct Relogs {
     due: Mutex<[Option<(Gaps, Done)>; SHARDS as usize]>,
     /// Whether a task works at it.
     running: AtomicBool,
-    /// When it was last told that a log cannot be made whole.
-    told: Mutex<Option<Instant>>,
+    /// When it was last logged that a log cannot be made whole.
+    warned: Mutex<Option<Instant>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,12 +65,12 @@ impl Relogs {
         })
     }
 
-    fn may_tell(&self) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+    fn may_warn(&self) -> bool {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let may = told.is_none_or(|told| now >= told + TELL);
+        let may = warned.is_none_or(|warned| now >= warned + WARN_INTERVAL);
         if may {
-            *told = Some(now);
+            *warned = Some(now);
         }
         may
     }
@@ -235,7 +235,7 @@ async fn relog_all(store: Weak<Inner>) {
                 }
                 continue;
             }
-            Err(error @ StoreError::WriteRefused { .. }) if inner.relogs.may_tell() => {
+            Err(error @ StoreError::WriteRefused { .. }) if inner.relogs.may_warn() => {
                 tracing::error!(
                     store = %inner.name, %shard, %error,
                     "the log of a shard does not tell all that was revoked, and cannot be made whole: give the \
@@ -288,8 +288,8 @@ const TURN: &str = "10000";
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// How often at most it is told that a log cannot be made whole.
-const TELL: Duration = Duration::from_secs(60);
+/// How often at most an error says that a log cannot be made whole.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

@@ -24,7 +24,7 @@ end
 -- records a repetition knows what there is to end.
 local function drop_session(sid)
   redis.call('DEL', ARGV[7] .. sid)
-  -- An index of another type hinders nobody from leaving.
+  -- An index of another type must not keep a session from ending.
   redis.pcall('ZREM', INDEX, sid)
 end
 

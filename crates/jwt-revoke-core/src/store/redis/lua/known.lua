@@ -20,8 +20,8 @@ local function known(raw)
   }
 end
 
--- The record at `key`, or nil: none, of another type, or none of ours. It hinders nobody from ending or
--- listing the others.
+-- The record at `key`, or nil: none, of another type, or none of ours. It must not keep the others from being
+-- ended or listed.
 local function read_ours(key)
   local raw = redis.pcall('GET', key)
   if type(raw) == 'table' then

@@ -102,8 +102,8 @@ local function prepare(now)
   }
 end
 
--- Tells people, who can never hinder what is for safety: a key of another type in place of the audit
--- stream is left as it is, and nothing is written.
+-- Writes the audit stream, which is for people and must never keep what is for safety from being written: a
+-- key of another type in its place is left as it is, and nothing is noted.
 local function audit(most, cutoff, dimension, issuer, value, cause, actor)
   redis.pcall('XADD', AUDIT, 'MAXLEN', '~', most, '*', 'cutoff', cutoff, 'dimension', dimension,
     'issuer', issuer, 'value', value, 'cause', cause, 'actor', actor)
@@ -153,7 +153,7 @@ end
 -- Returns whether anything changed, the cutoff in force, and its remaining life.
 --   lasting  whether tokens that it covers may be issued as long as it lives: then the entry is also kept
 --            beside the log, longer than that is
---   wide     whether it concerns every shard: whoever reads that completes it where it is missing
+--   wide     whether it concerns every shard: a process that reads that completes it where it is missing
 --
 -- First the log, then the entry, then META: a script may fail at any write (a right that is missing, a key
 -- of another type), and an entry that is there is then in the log too, so that a repetition, which

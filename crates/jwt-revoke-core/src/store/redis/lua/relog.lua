@@ -10,7 +10,7 @@
 --   returns  {"ok", now, how many were logged, at the beginning the id behind which they will stand}
 --          | {"lost"} | {"layout", the layout found}
 --
--- What is written meanwhile is logged by whoever writes it. What is lost meanwhile lies behind the id that
+-- What is written meanwhile is logged by the script that writes it. What is lost meanwhile lies behind the id that
 -- the beginning answered, and is seen as a gap.
 
 local marks = redis.call('MGET', META, EPOCH)

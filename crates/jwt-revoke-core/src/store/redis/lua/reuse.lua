@@ -8,8 +8,8 @@ local OF_USER, OF_SESSION, DONE = 'u', 's', 'd'
 -- Ends the session, and with `user` all that the user has opened until the cutoff.
 --
 -- First the mark, which `maxmemory` can refuse, and last the records: a script that fails between is
--- repeated by whoever presents a token of the session next, whichever it is, and nothing of it is
--- missing, neither in the store nor in what is reported.
+-- repeated with the next token of the session that is presented, whichever it is, and nothing of it is
+-- missing then, neither in the store nor in what is reported.
 local function kill(outcome, cause, user, cutoff)
   if ARGV[10] == 'look' then
     return { 'ok', clock, outcome, '', {} }

@@ -15,7 +15,7 @@ use std::{
 use jwt_revoke_core::{
     Timestamp, defaults,
     revocation::{ClaimName, Cutoff, Digest, Dimension},
-    session::{Outcome, Policy, Presented, Record, ReuseScope, SessionCap, WhenFull},
+    session::{AttemptId, Outcome, Policy, Presented, Record, ReuseScope, SessionCap, WhenFull},
     store::{Lookup, Opened, Reach, Revocation, Store},
     token::SessionId,
 };
@@ -94,6 +94,8 @@ struct History<'a, W> {
     users: [User; 2],
     lines: Vec<Held>,
     last: Option<Step>,
+    /// The attempts that ended a session, and what they were answered.
+    ending: Vec<(AttemptId, Outcome)>,
     log: Vec<String>,
 }
 
@@ -143,6 +145,7 @@ impl<'a, W: World> History<'a, W> {
             users: [user("alice"), user("bob")],
             lines: Vec::new(),
             last: None,
+            ending: Vec::new(),
             log: Vec::new(),
         }
     }
@@ -156,6 +159,7 @@ impl<'a, W: World> History<'a, W> {
         let user = self.user_of(&step).clone();
         let before = self.now(&user).await;
         let answer = self.ask_store(&step).await;
+        let answer = self.as_first(&step, answer);
         let after = self.now(&user).await;
         let listed = list(self.world.store(), &user).await;
 
@@ -391,6 +395,29 @@ impl<'a, W: World> History<'a, W> {
                 Answer::Nothing
             }
         }
+    }
+
+    /// A store whose answers can be lost repeats to the attempt that ended a session what it answered then,
+    /// where the pure function, which knows only that the session has ended, says so.
+    fn as_first(&mut self, step: &Step, answer: Answer) -> Answer {
+        let (
+            Step::Present {
+                ask, commit: true, ..
+            },
+            Answer::Outcome(outcome),
+        ) = (step, &answer)
+        else {
+            return answer;
+        };
+        if !matches!(outcome, Outcome::Reused | Outcome::Forked) {
+            return answer;
+        }
+        let first = (ask.attempt, outcome.clone());
+        if self.ending.contains(&first) {
+            return Answer::Outcome(Outcome::Ended);
+        }
+        self.ending.push(first);
+        answer
     }
 
     fn ask(&self, model: &mut Model, step: &Step, now: Timestamp) -> Answer {

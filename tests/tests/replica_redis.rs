@@ -274,20 +274,22 @@ async fn r4_what_a_check_has_found_the_process_knows_and_puts_back() {
     let server = RedisServer::start();
     let writer = connect(&server.url()).await;
     let known = in_shard("alice", 1);
-    revoke(&writer, &known).await;
-    drop(writer);
     // Of no use to any token that lives.
     let horizon = Duration::from_secs(1_200);
     let long_ago = Timestamp::from_millis(1_000_000_000_000);
     let mut old = in_shard("bob", 1);
     old.reach = Reach::At(long_ago);
     let reader = connect(&server.url()).await;
-    reader.revoke(std::slice::from_ref(&old)).await.unwrap();
-    drop(reader);
-    // A process whose follower does not read of them.
-    server.cli(&["XTRIM", "jr:{15s}:log", "MAXLEN", "0"]);
-    let reader = connect(&server.url()).await;
     until_health(&reader, Health::Fresh).await;
+    // Entries of which the follower does not read.
+    let hex = |entry: &Revocation| String::from_utf8(entry.digest.hex().to_vec()).unwrap();
+    let now = writer.now(shard(1)).await.unwrap().as_millis();
+    for (entry, cutoff) in [(&known, now), (&old, long_ago.as_millis())] {
+        let key = format!("jr:{{15s}}:deny:{}", hex(entry));
+        let life = "86400000";
+        server.cli(&["SET", &key, &cutoff.to_string(), "PX", life]);
+    }
+    drop(writer);
     assert_eq!(mirrored(&reader, 1, known.digest), Some(Cutoffs::NONE));
     for entry in [&known, &old] {
         let found = strictly(&reader, 1, entry.digest).await.unwrap();

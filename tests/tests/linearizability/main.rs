@@ -85,6 +85,59 @@ async fn r4_revoked_stays_out_when_the_server_loses_its_data() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r51_revoked_stays_out_while_logs_are_lost_and_scripts_fail_in_their_middle() {
+    let server = RedisServer::start();
+    make_shards(&server.url()).await;
+    let (seed, until) = (seed(), end());
+    let mut random = fastrand::Rng::with_seed(seed);
+    let fleet = Fleet::start(seed, Reach::Proxies(server.port()), None).await;
+    let faults = async {
+        loop {
+            let mut deck = Damage::ALL;
+            random.shuffle(&mut deck);
+            for damage in deck {
+                sleep(between(&mut random, 300, 700)).await;
+                damage.make(&fleet, &server, &mut random).await;
+                // Who starts now knows nothing but what the store tells.
+                fleet.replace(&mut random).await;
+                fleet.until_all_accept().await;
+            }
+            if now() >= until {
+                return;
+            }
+        }
+    };
+    is_kept(&fleet, faults, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r55_what_a_process_knew_it_knows_after_an_older_snapshot_of_the_same_epoch() {
+    let mut server = RedisServer::start();
+    make_shards(&server.url()).await;
+    let (seed, until) = (seed(), end());
+    let mut random = fastrand::Rng::with_seed(seed);
+    let fleet = Fleet::start(seed, Reach::Proxies(server.port()), None).await;
+    let faults = async {
+        for round in 0.. {
+            fleet.note("a snapshot is kept");
+            assert_eq!(block_in_place(|| server.cli(&["SAVE"])), "OK");
+            sleep(between(&mut random, 500, 1_500)).await;
+            fleet.note("the server is killed, and comes back with it");
+            server.kill();
+            sleep(between(&mut random, 50, 1_000)).await;
+            block_in_place(|| server.run());
+            let restarted = now();
+            fleet.until_acked(restarted).await;
+            fleet.until_all_accept().await;
+            if round >= 2 && now() >= until {
+                return;
+            }
+        }
+    };
+    is_kept(&fleet, faults, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r8_what_a_process_knew_it_knows_after_a_failover() {
     let mut group = RedisSentinels::start();
     make_shards(&group.url()).await;
@@ -229,6 +282,74 @@ impl Trouble {
             }
             Self::Paused => fleet.pause(random, lasts).await,
             Self::Replaced => fleet.replace(random).await,
+        }
+    }
+}
+
+/// What can be done to the logs of a store, and to its scripts, while its entries are kept.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    /// All logs are deleted, as an operator or an eviction does.
+    Deleted,
+    /// They are emptied, or cut to their last entries.
+    Trimmed(&'static str),
+    /// Some entry of each is deleted.
+    Holes,
+    /// Another type stands in their places.
+    Replaced,
+    /// With the logs goes what the shards say of them.
+    Forgotten,
+    /// A right that scripts need is taken away for a while.
+    Right(&'static str),
+}
+
+impl Damage {
+    const ALL: [Self; 9] = [
+        Self::Deleted,
+        Self::Trimmed("0"),
+        Self::Trimmed("3"),
+        Self::Holes,
+        Self::Replaced,
+        Self::Forgotten,
+        Self::Right("xadd"),
+        Self::Right("set"),
+        Self::Right("pttl"),
+    ];
+
+    async fn make(self, fleet: &Fleet, server: &RedisServer, random: &mut fastrand::Rng) {
+        fleet.note(format!("{self:?}"));
+        let all = |script: &str, argument: &str| {
+            block_in_place(|| {
+                let keys = server.cli(&["KEYS", "jr:*:log"]);
+                for log in keys.lines() {
+                    let meta = log.replace(":log", ":meta");
+                    server.cli(&["EVAL", script, "2", log, &meta, argument]);
+                }
+            });
+        };
+        match self {
+            Self::Deleted => all("redis.call('DEL', KEYS[1])", ""),
+            Self::Trimmed(kept) => all("redis.call('XTRIM', KEYS[1], 'MAXLEN', ARGV[1])", kept),
+            Self::Holes => all(
+                "local all = redis.call('XRANGE', KEYS[1], '-', '+')
+                 if #all > 0 then redis.call('XDEL', KEYS[1], all[math.ceil(#all / 2)][1]) end",
+                "",
+            ),
+            Self::Replaced => all(
+                "redis.call('DEL', KEYS[1]) redis.call('HSET', KEYS[1], 'a', 'b')",
+                "",
+            ),
+            Self::Forgotten => all("redis.call('DEL', KEYS[1], KEYS[2])", ""),
+            Self::Right(right) => {
+                let rule = |sign| {
+                    block_in_place(|| {
+                        server.cli(&["ACL", "SETUSER", "default", &format!("{sign}{right}")])
+                    })
+                };
+                assert_eq!(rule("-"), "OK");
+                sleep(between(random, 400, 1_300)).await;
+                assert_eq!(rule("+"), "OK");
+            }
         }
     }
 }

@@ -50,6 +50,11 @@ impl Failure {
         matches!(self, Self::Refused(words) if code(words) == "NOSCRIPT")
     }
 
+    /// Whether a key holds another type than the command is for.
+    pub(super) fn is_wrong_type(&self) -> bool {
+        matches!(self, Self::Refused(words) if code(words) == "WRONGTYPE")
+    }
+
     /// Whether a primary has no room for more, in memory or on its disk.
     pub(super) fn is_full(&self) -> bool {
         matches!(self, Self::Refused(words) if matches!(code(words), "OOM" | "MISCONF"))

@@ -64,6 +64,21 @@ impl Keys {
         self.named(shard, "healer")
     }
 
+    /// What the shard says of itself.
+    pub(super) fn meta(&self, shard: Shard) -> String {
+        self.named(shard, "meta")
+    }
+
+    /// Held by the process that logs the entries of a shard once more.
+    pub(super) fn relogger(&self, shard: Shard) -> String {
+        self.named(shard, "relogger")
+    }
+
+    /// What stands before the digest in the name of an entry.
+    pub(super) fn before_digest(&self, shard: Shard) -> String {
+        self.named(shard, "deny:")
+    }
+
     /// An entry.
     pub(super) fn deny(&self, shard: Shard, digest: &Digest) -> String {
         let mut key = self.named(shard, "deny:");
@@ -96,6 +111,13 @@ impl Keys {
     pub(super) fn add_ended(&self, words: &mut Words, shard: Shard, session: &SessionId) {
         debug_assert!(is_session(session), "a session that may stand in no key");
         words.key_of([self.before(shard), b"ended:", session.as_str().as_bytes()]);
+    }
+
+    /// Adds the mark that a session is being ended because of reuse or a fork to the keys of a script. The name
+    /// must be [one of ours](is_session).
+    pub(super) fn add_ending(&self, words: &mut Words, shard: Shard, session: &SessionId) {
+        debug_assert!(is_session(session), "a session that may stand in no key");
+        words.key_of([self.before(shard), b"ending:", session.as_str().as_bytes()]);
     }
 
     /// Adds what stands before the `sid` in the key of a session's record to the arguments of a script.

@@ -1,12 +1,13 @@
 //! The log of a shard: what it says, and whether it was read without a gap.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use crate::{
     clock::Timestamp,
     defaults,
     revocation::{Cutoff, Digest, Horizons, Life},
     store::redis::{
+        account::{Account, Gaps, Needed},
         client::{Link, Value},
         failure::Failure,
         lookup::read_cutoff,
@@ -15,10 +16,14 @@ use crate::{
     },
 };
 
+/// The id of an entry of a stream: an instant in milliseconds, and a number within it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Id(u64, u64);
+
 /// One entry of a log.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Logged {
-    pub(super) id: String,
+    id: Id,
     /// `None` for what nobody of us wrote.
     said: Option<Said>,
 }
@@ -26,7 +31,9 @@ pub(super) struct Logged {
 #[derive(Debug, PartialEq, Eq)]
 struct Said {
     /// The id of the entry before it, which may have been trimmed.
-    prev: String,
+    prev: Id,
+    /// In the stream of lasting entries, the id of the one before it there, if it was written down.
+    before: Option<Id>,
     digest: Digest,
     cutoff: Cutoff,
     expiry: Timestamp,
@@ -39,14 +46,17 @@ struct Said {
 /// Where in the log of a shard a reader stands.
 #[derive(Debug)]
 pub(super) struct Cursor {
-    last: String,
-    /// Reading what was there before: until it has been read to its end nothing is missed that the
-    /// `prev` of an entry could tell, since the log may have been trimmed anywhere.
+    last: Id,
+    /// Reading what was there before: gaps are noted, and judged when all has been read.
     catching_up: bool,
     /// The epoch in which the log was read.
     epoch: Option<Vec<u8>>,
     /// Whether the log did not reach back far enough when it was read from its beginning.
-    partial: bool,
+    short: bool,
+    /// What is missing from what was read.
+    gaps: Gaps,
+    /// Whether the stream of lasting entries has been read.
+    pub(super) has_lasting: bool,
 }
 
 /// By what the entries of a log are bounded on the way in.
@@ -57,14 +67,41 @@ pub(super) struct Bounds {
     pub(super) horizons: Horizons,
 }
 
+impl Id {
+    pub(super) const fn new(millis: u64, number: u64) -> Self {
+        Self(millis, number)
+    }
+
+    /// Reads an id; what is none is before all.
+    pub(super) fn read(id: &str) -> Self {
+        let parts = id.split_once('-');
+        let read = parts
+            .and_then(|(millis, number)| Some(Self(millis.parse().ok()?, number.parse().ok()?)));
+        read.unwrap_or_default()
+    }
+
+    /// When the store made it, by its own clock.
+    pub(super) fn instant(self) -> Timestamp {
+        Timestamp::from_millis(self.0)
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.0, self.1)
+    }
+}
+
 impl Cursor {
     /// Before the first entry.
     pub(super) fn start() -> Self {
         Self {
-            last: START.to_owned(),
+            last: START,
             catching_up: true,
             epoch: None,
-            partial: false,
+            short: false,
+            gaps: Gaps::default(),
+            has_lasting: false,
         }
     }
 
@@ -76,24 +113,22 @@ impl Cursor {
         }
     }
 
-    /// Whether it is yet to be read whether there is anything.
-    pub(super) fn is_at_start(&self) -> bool {
-        self.catching_up && self.last == START
-    }
-
     /// The id behind which to read on.
-    pub(super) fn last(&self) -> &str {
-        &self.last
+    pub(super) fn last(&self) -> Id {
+        self.last
     }
 
     /// Takes the next entry; `false`, and nothing changes, if there was another between that was not
-    /// read: one is missing here, or there.
+    /// read: one is missing here, or there. While it catches up it takes note of that, and goes on.
     pub(super) fn advance(&mut self, entry: &Logged) -> bool {
-        let prev = entry.said.as_ref().map(|said| &said.prev);
-        if !self.catching_up && prev.is_some_and(|prev| *prev != self.last) {
-            return false;
+        let prev = entry.said.as_ref().map(|said| said.prev);
+        if prev.is_some_and(|prev| prev != self.last) {
+            if !self.catching_up {
+                return false;
+            }
+            self.gaps.log = self.gaps.log.max(prev.filter(|prev| *prev > self.last));
         }
-        self.last.clone_from(&entry.id);
+        self.last = entry.id;
         true
     }
 
@@ -101,7 +136,7 @@ impl Cursor {
     /// read. Otherwise it lacks only some that were not: trimmed, because they are old.
     pub(super) fn is_ahead_of(&self, entry: &Logged) -> bool {
         let said = entry.said.as_ref();
-        said.is_some_and(|said| number(&said.prev) < number(&self.last))
+        said.is_some_and(|said| said.prev < self.last)
     }
 
     /// Whether what is read was there before.
@@ -109,16 +144,48 @@ impl Cursor {
         self.catching_up
     }
 
-    /// Everything has been read that was there. `short`: tokens need more than that. What has been read
-    /// since then is not missing, and in time nothing is.
-    pub(super) fn drained(&mut self, short: bool) {
-        self.partial = short && (self.catching_up || self.partial);
-        self.catching_up = false;
+    /// Takes note of the stream of lasting entries: which of its entries is missing, the latest, if any is.
+    pub(super) fn read_lasting(&mut self, missing: Option<Id>) {
+        self.has_lasting = true;
+        self.gaps.lasting = missing;
+    }
+
+    /// Everything has been read that was there after `account` was read. Returns whether that is all that
+    /// tokens need.
+    pub(super) fn drained(&mut self, account: &Account, needed: &Needed) -> bool {
+        // It was logged, and is not there: the log has lost its end.
+        let has_end = self.last >= account.last;
+        if !has_end {
+            self.gaps.log = self.gaps.log.max(Some(account.last));
+        }
+        if !account.explains(&self.gaps, needed) {
+            self.catching_up = true;
+            return false;
+        }
+        self.gaps = Gaps::default();
+        if !has_end && account.last <= account.mended {
+            // What comes names that one as the one before it.
+            self.last = account.last;
+        }
+        self.catching_up = self.last < account.last;
+        true
+    }
+
+    /// Takes note of whether a log that is read from its beginning does not reach back as far as tokens need.
+    /// What has been read since then is not missing, and in time nothing is. Comes before
+    /// [`drained`](Self::drained).
+    pub(super) fn reaches_back(&mut self, short: bool) {
+        self.short = short && (self.catching_up || self.short);
     }
 
     /// Whether there may have been entries, before the first that was read, that tokens need.
-    pub(super) fn is_partial(&self) -> bool {
-        self.partial
+    pub(super) fn is_short(&self) -> bool {
+        self.short
+    }
+
+    /// What is missing from what was read.
+    pub(super) fn gaps(&self) -> Gaps {
+        self.gaps
     }
 
     /// Whether `epoch` is the one in which was read so far; the first that is told is.
@@ -127,9 +194,9 @@ impl Cursor {
     }
 
     /// Whether a log whose last entry was `tip` may be the one that was read. One that ends before what
-    /// was read has lost entries.
-    pub(super) fn fits(&self, tip: &str) -> bool {
-        self.catching_up || number(&self.last) <= number(tip)
+    /// was read has lost entries, unless they were logged once more.
+    pub(super) fn fits(&self, tip: Id, mended: Id) -> bool {
+        self.catching_up || self.last <= tip.max(mended)
     }
 }
 
@@ -143,7 +210,7 @@ impl Logged {
             return None;
         };
         Some(Self {
-            id: id.text()?.to_owned(),
+            id: Id::read(id.text()?),
             said: Said::read(fields),
         })
     }
@@ -166,7 +233,16 @@ impl Logged {
 
     /// When the store wrote it, by its own clock.
     pub(super) fn written(&self) -> Timestamp {
-        Timestamp::from_millis(number(&self.id).0)
+        self.id.instant()
+    }
+
+    pub(super) fn id(&self) -> Id {
+        self.id
+    }
+
+    /// The entry before it in the stream of lasting entries, if that was written down.
+    pub(super) fn before(&self) -> Option<Id> {
+        self.said.as_ref()?.before
     }
 }
 
@@ -177,7 +253,8 @@ impl Said {
             pairs.find_map(|pair| (pair[0].text() == Some(name)).then_some(&pair[1]))
         };
         Some(Self {
-            prev: field("prev")?.text()?.to_owned(),
+            prev: Id::read(field("prev")?.text()?),
+            before: field("before").and_then(Reply::text).map(Id::read),
             digest: record::digest(field("digest")?.text()?)?,
             cutoff: read_cutoff(field("cutoff")?).ok()??,
             expiry: Timestamp::from_millis(field("expiry")?.number()?),
@@ -251,7 +328,7 @@ pub(super) async fn read_whole(
     mut take: impl FnMut(Logged),
 ) -> Result<(), Failure> {
     let (keys, count) = ([key], page.to_string());
-    let mut from = START.to_owned();
+    let mut from = START.to_string();
     loop {
         let words = ["COUNT", &count, "STREAMS", &keys[0], &from];
         let args = words.map(Value::from).to_vec();
@@ -260,7 +337,7 @@ pub(super) async fn read_whole(
         let entries = entries.map_or(Vec::new(), |(_, entries)| entries);
         let is_last = entries.len() < page;
         for entry in entries {
-            from.clone_from(&entry.id);
+            from = entry.id.to_string();
             take(entry);
         }
         if is_last {
@@ -274,15 +351,7 @@ pub(super) fn odd() -> Failure {
     Failure::odd("XREAD answered something else")
 }
 
-/// An id as two numbers; what is none is before all.
-fn number(id: &str) -> (u64, u64) {
-    let parts = id.split_once('-');
-    let parsed =
-        parts.and_then(|(millis, count)| Some((millis.parse().ok()?, count.parse().ok()?)));
-    parsed.unwrap_or_default()
-}
-
-const START: &str = "0-0";
+const START: Id = Id::new(0, 0);
 
 /// How far ahead of its clock a shard's instants may be, as in `shard.lua`.
 const TOLERANCE: Duration = Duration::from_secs(3_600);
@@ -324,6 +393,19 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
+    const NEEDED: Needed = Needed {
+        log: Timestamp::EPOCH,
+        lasting: Timestamp::EPOCH,
+    };
+
+    /// What a shard says whose log ends with this entry.
+    fn last(id: &str) -> Account {
+        Account {
+            last: Id::read(id),
+            ..Account::default()
+        }
+    }
+
     fn bounds() -> Bounds {
         Bounds {
             now: Timestamp::from_millis(1_000_000),
@@ -334,57 +416,111 @@ mod tests {
     #[test]
     fn r11_an_entry_that_was_missed_is_noticed() {
         let mut cursor = Cursor::start();
-        assert!(cursor.advance(&entry("5-0", "4-7")));
+        assert!(cursor.advance(&entry("5-0", "0-0")));
         assert!(cursor.advance(&entry("6-0", "5-0")));
-        cursor.drained(false);
+        assert!(cursor.drained(&last("6-0"), &NEEDED));
         assert!(cursor.advance(&entry("7-1", "6-0")));
         assert!(!cursor.advance(&entry("9-0", "8-0")));
-        assert_eq!(cursor.last(), "7-1");
+        assert_eq!(cursor.last(), Id::new(7, 1));
     }
 
     #[test]
     fn r11_a_log_that_ends_before_what_was_read_has_lost_entries() {
         let mut cursor = Cursor::start();
-        assert!(cursor.fits("0-0") && cursor.is_at_start());
-        cursor.advance(&entry("10-2", "9-0"));
-        cursor.drained(false);
-        assert!(cursor.fits("10-2") && cursor.fits("10-10") && cursor.fits("11-0"));
-        assert!(!cursor.fits("10-1") && !cursor.fits("9-9") && !cursor.fits("0-0"));
+        let fits = |cursor: &Cursor, tip| cursor.fits(Id::read(tip), START);
+        assert!(fits(&cursor, "0-0"));
+        cursor.advance(&entry("10-2", "0-0"));
+        assert!(cursor.drained(&last("10-2"), &NEEDED));
+        assert!(fits(&cursor, "10-2") && fits(&cursor, "10-10") && fits(&cursor, "11-0"));
+        assert!(!fits(&cursor, "10-1") && !fits(&cursor, "9-9") && !fits(&cursor, "0-0"));
+        assert!(
+            cursor.fits(START, Id::read("10-2")),
+            "it was logged once more"
+        );
     }
 
     #[test]
     fn r11_a_log_that_was_not_read_to_its_end_is_read_anew_on_another_connection() {
         let mut cursor = Cursor::start();
-        cursor.advance(&entry("5-0", "4-0"));
+        cursor.advance(&entry("5-0", "0-0"));
         // The other server has an entry 4-1 behind 4-0, and then 6-0.
         cursor.reconnected();
-        assert!(cursor.is_at_start());
-        cursor.advance(&entry("4-1", "4-0"));
+        assert_eq!(cursor.last(), START);
+        cursor.advance(&entry("4-1", "0-0"));
         cursor.advance(&entry("6-0", "4-1"));
-        cursor.drained(false);
+        cursor.drained(&last("6-0"), &NEEDED);
         cursor.reconnected();
-        assert_eq!(cursor.last(), "6-0", "from here on gaps tell");
+        assert_eq!(cursor.last(), Id::new(6, 0), "from here on gaps tell");
     }
 
     #[test]
     fn r6_a_log_that_does_not_reach_back_is_not_whole_until_it_need_not() {
+        let drained = |cursor: &mut Cursor, short| {
+            cursor.reaches_back(short);
+            cursor.drained(&Account::default(), &NEEDED);
+            cursor.is_short()
+        };
         let mut whole = Cursor::start();
-        whole.drained(false);
-        whole.drained(true);
-        assert!(!whole.is_partial(), "it was read while it was all there");
+        assert!(!drained(&mut whole, false));
+        assert!(
+            !drained(&mut whole, true),
+            "it was read while it was all there"
+        );
         let mut partial = Cursor::start();
-        partial.drained(true);
-        partial.drained(true);
-        assert!(partial.is_partial());
-        partial.drained(false);
-        assert!(!partial.is_partial());
+        assert!(drained(&mut partial, true) && drained(&mut partial, true));
+        assert!(!drained(&mut partial, false));
     }
 
     #[test]
-    fn a_log_that_was_found_empty_is_not_at_its_start_any_more() {
+    fn r51_a_log_without_its_beginning_its_middle_or_its_end_is_not_whole() {
+        let logs: [&[(&str, &str)]; 4] = [
+            &[("2000-0", "1000-1"), ("3000-0", "2000-0")],
+            &[("1500-0", "0-0"), ("3000-0", "2000-0")],
+            &[("1500-0", "0-0"), ("2000-0", "1500-0")],
+            &[],
+        ];
+        for entries in logs {
+            let mut cursor = Cursor::start();
+            for (id, prev) in entries {
+                assert!(cursor.advance(&entry(id, prev)));
+            }
+            let needed = Needed {
+                log: Timestamp::from_millis(900),
+                ..NEEDED
+            };
+            assert!(!cursor.drained(&last("3000-0"), &needed), "{entries:?}");
+            assert!(!cursor.drained(&last("3000-0"), &needed), "{entries:?}");
+            // What is read while it is not whole says nothing of what was lost.
+            assert!(cursor.advance(&entry("4000-0", "3000-0")));
+            assert!(!cursor.drained(&last("4000-0"), &needed), "{entries:?}");
+            let mended = Account {
+                mended: Id::read("3000-0"),
+                ..last("4000-0")
+            };
+            assert!(cursor.drained(&mended, &needed), "{entries:?}");
+            assert!(!cursor.advance(&entry("6000-0", "5000-0")));
+        }
+    }
+
+    #[test]
+    fn r51_a_log_whose_end_was_lost_before_it_was_read_is_not_whole() {
         let mut cursor = Cursor::start();
-        cursor.drained(false);
-        assert!(!cursor.is_at_start());
+        cursor.advance(&entry("5000-0", "0-0"));
+        assert!(cursor.drained(&last("5000-0"), &NEEDED));
+        assert!(!cursor.drained(&last("6000-0"), &NEEDED));
+        let mended = Account {
+            mended: Id::read("6000-0"),
+            ..last("6000-0")
+        };
+        assert!(cursor.drained(&mended, &NEEDED));
+        assert!(cursor.advance(&entry("7000-0", "6000-0")), "no gap");
+    }
+
+    #[test]
+    fn a_log_that_was_found_empty_goes_on_with_its_first_entry() {
+        let mut cursor = Cursor::start();
+        assert!(cursor.drained(&Account::default(), &NEEDED));
+        assert!(!cursor.is_catching_up());
         assert!(cursor.advance(&entry("5-0", "0-0")));
     }
 
@@ -435,7 +571,7 @@ mod tests {
             panic!("{read_answer:?}");
         };
         assert!(first.subject().is_some() && foreign.subject().is_none());
-        assert_eq!(foreign.id, "2-0", "it is read over");
+        assert_eq!(foreign.id, Id::new(2, 0), "it is read over");
         assert_eq!(read(Reply::Nil, &logs), Some(Vec::new()));
         assert_eq!(
             read(Reply::List(vec![stream("c", Vec::new())]), &logs),

@@ -174,6 +174,7 @@ impl Inner {
 
     async fn ask(self: &Arc<Self>, query: &Lookup<'_>) -> Result<Answer, StoreError> {
         self.is_started()?;
+        self.check_layout(query.shard)?;
         if query.consistency == Consistency::Fenced && self.unfenced.load(Ordering::Relaxed) {
             return Err(StoreError::Unfit {
                 store: self.name.clone(),

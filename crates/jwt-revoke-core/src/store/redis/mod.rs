@@ -7,6 +7,7 @@
 //! What it needs: Redis 6.2 or any Valkey (fenced checks: Redis 7), `maxmemory-policy noeviction`, and
 //! a user with the rights that `docs/redis.md` names.
 
+mod account;
 mod address;
 mod breaker;
 mod client;
@@ -18,11 +19,13 @@ mod follow;
 mod heal;
 mod healing;
 mod keys;
+mod layout;
 mod log;
 mod lookup;
 mod measure;
 mod mend;
 mod put_back;
+mod relog;
 mod reply;
 mod revoke;
 mod scripts;
@@ -38,7 +41,7 @@ mod write;
 use std::{
     fmt,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicUsize},
     },
     time::Duration,
@@ -57,6 +60,8 @@ use self::{
     follow::FollowerHandle,
     healing::Healing,
     keys::Keys,
+    layout::Layouts,
+    relog::Relogs,
     shard::Clocks,
     wide::Wides,
 };
@@ -127,6 +132,10 @@ pub(in crate::store::redis) struct Inner {
     /// Dropped with the store, which ends it.
     follower: OnceLock<FollowerHandle>,
     healing: Healing,
+    relogs: Relogs,
+    layouts: Layouts,
+    /// The eviction policy that was warned about, in words.
+    evicting: Mutex<Option<String>>,
     wides: Wides,
     clocks: Clocks,
     meters: RedisMeters,
@@ -201,6 +210,9 @@ impl RedisStore {
             replica: Arc::new(Replica::new(settings.replica_entries)),
             follower: OnceLock::new(),
             healing: Healing::default(),
+            relogs: Relogs::default(),
+            layouts: Layouts::default(),
+            evicting: Mutex::default(),
             wides: Wides::default(),
             clocks: Clocks::default(),
             settings,

@@ -61,6 +61,13 @@ pub(super) static HEAL: Script = Script::new(concat!(
     include_str!("lua/heal.lua")
 ));
 
+/// Logs once more what entries say.
+pub(super) static RELOG: Script = Script::new(concat!(
+    include_str!("lua/shard.lua"),
+    include_str!("lua/raise.lua"),
+    include_str!("lua/relog.lua")
+));
+
 /// Writes the key of another service.
 pub(super) static LEGACY: Script = Script::new(include_str!("lua/legacy.lua"));
 

@@ -19,7 +19,7 @@ use crate::{
     store::{
         StoreError,
         redis::{
-            Inner, keys::LAYOUT, reply::Reply, revoke::fallback_horizons, scripts::STATE,
+            Inner, keys::LAYOUT, log::Id, reply::Reply, revoke::fallback_horizons, scripts::STATE,
             words::Words,
         },
     },
@@ -37,7 +37,7 @@ pub(super) struct ShardState {
     /// How long until the server's clock shows that.
     pub(super) ahead: Duration,
     /// The last id that its log gave out.
-    pub(super) tip: String,
+    pub(super) tip: Id,
     pub(super) horizons: Horizons,
     /// The same, if they have been stated.
     pub(super) stated: Option<Horizons>,
@@ -114,7 +114,7 @@ impl ShardState {
             healing: Duration::from_millis(healing.number()?),
             now: Timestamp::from_millis(now.number()?),
             ahead: Duration::from_millis(ahead.number()?),
-            tip: tip.text()?.to_owned(),
+            tip: Id::read(tip.text()?),
             horizons: Horizons::from_parts(
                 horizon(access, fallback.access),
                 horizon(session, fallback.session),

@@ -5,18 +5,20 @@ use std::{
     time::Duration,
 };
 
-use futures::future::{join, join_all};
+use futures::future::{join3, join_all};
 use tokio::time::{Instant, timeout};
 
 use crate::{
+    clock::Timestamp,
     defaults,
     revocation::{Moment, Replica, Shard},
     store::redis::{
         Inner,
+        account::{Account, Needed},
         client::{Config, Link, LinkOptions, Probing, Value},
         failure::Failure,
         keys::{Keys, shard_slot},
-        log::{self, Bounds, Cursor},
+        log::{self, Bounds, Cursor, Id},
         mend::Missing,
         reply::Reply,
         scripts::STATE,
@@ -132,15 +134,16 @@ impl Source {
                 *cursor = Cursor::start();
             }
         }
-        let starting = cursors.iter().any(Cursor::is_at_start);
-        if starting {
-            self.read_lasting(store).await?;
+        if cursors.iter().any(|cursor| !cursor.has_lasting) {
+            self.read_lasting(store, cursors).await?;
         }
         let sent = Moment::now();
-        // In this order on one connection. The same epoch afterwards: what was read was of it, and all
-        // of it. No healing before: nothing was missing that was put back later.
-        let (news, marks) = join(self.read(cursors, None), self.marks()).await;
-        let (news, marks) = (news?, marks?);
+        // In this order on one connection. What the shard says before: the log must tell that much. The same
+        // epoch afterwards: what was read was of it, and all of it. No healing before: nothing was missing
+        // that was put back later.
+        let (accounts, read, marks) = (self.accounts(), self.read(cursors, None), self.marks());
+        let (accounts, news, marks) = join3(accounts, read, marks).await;
+        let (accounts, news, marks) = (accounts?, news?, marks?);
         let mut full = vec![false; self.shards.len()];
         for (index, entries) in &news {
             full[*index] = entries.len() >= self.page();
@@ -161,10 +164,17 @@ impl Source {
                 step = Step::ReadOn;
             } else if full[index] || !whole[index] {
                 step = Step::ReadOn;
-            } else {
-                cursor.drained(self.short[index]);
-                self.replica.set_partial(*shard, cursor.is_partial());
-                if was_calm && calm && !cursor.is_partial() {
+            } else if let Some(account) = self.judged(&inner, *shard, &accounts[index]) {
+                cursor.reaches_back(self.short[index]);
+                let whole = cursor.drained(&account, &self.needed());
+                if whole {
+                    inner.is_logged(*shard);
+                } else {
+                    inner.relog(*shard, cursor.gaps());
+                }
+                let partial = !whole || cursor.is_short();
+                self.replica.set_partial(*shard, partial);
+                if was_calm && calm && !partial {
                     self.replica.publish(*shard, sent);
                 }
             }
@@ -172,16 +182,63 @@ impl Source {
         Ok(step)
     }
 
+    /// What a shard says of itself, if it says so in our layout.
+    fn judged(&self, inner: &Inner, shard: Shard, meta: &Reply) -> Option<Account> {
+        let Reply::Text(meta) = meta else {
+            // Lost, or of another type: the next probe makes it.
+            return None;
+        };
+        match Account::read(meta) {
+            Ok(account) => {
+                inner.layouts.is_ours(shard);
+                Some(account)
+            }
+            Err(found) => {
+                inner.found_layout(shard, &found);
+                None
+            }
+        }
+    }
+
+    /// From when on tokens need what the logs tell.
+    fn needed(&self) -> Needed {
+        let needed = self.probed.map(|(_, Bounds { now, horizons })| Needed {
+            log: now.saturating_sub(horizons.access),
+            lasting: now.saturating_sub(horizons.session),
+        });
+        needed.unwrap_or(Needed {
+            log: Timestamp::EPOCH,
+            lasting: Timestamp::EPOCH,
+        })
+    }
+
+    /// What each shard says of itself.
+    async fn accounts(&self) -> Result<Vec<Reply>, Failure> {
+        let keys = self.shards.iter().map(|shard| self.keys.meta(*shard));
+        let keys = keys.map(Value::from).collect();
+        match self.send("MGET", keys, self.patience).await? {
+            Reply::List(values) if values.len() == self.shards.len() => Ok(values),
+            other => Err(Failure::odd(format!("MGET answered {other:?}"))),
+        }
+    }
+
     /// Has every shard written to, which only a primary that has its replicas accepts, and compares
     /// what it says with what was read.
     async fn probe(&mut self, store: &Weak<Inner>, cursors: &mut [Cursor]) -> Result<(), End> {
         let inner = store.upgrade().ok_or(End::Gone)?;
+        // Before: an id is only found mended that the log need not tell any more.
+        let mended: Vec<_> = self.accounts().await?.iter().map(mended).collect();
         let states = self.shards.iter().map(|shard| self.state(&inner, *shard));
         let answers = join_all(states).await;
         let mut bounds: Option<Bounds> = None;
         for (index, answer) in answers.into_iter().enumerate() {
             let (shard, cursor) = (&self.shards[index], &mut cursors[index]);
-            let answer = answer?;
+            let answer = match inner.accepted(*shard, answer?) {
+                Ok(answer) => answer,
+                // A new version has migrated it. The other shards are followed until it has them too.
+                Err(_) if inner.check_layout(*shard).is_err() => continue,
+                Err(error) => return Err(Failure::odd(error.to_string()).into()),
+            };
             let state = ShardState::read(&answer)
                 .ok_or_else(|| Failure::odd(format!("a script answered {answer:?}")))?;
             inner.showed(*shard, &state);
@@ -192,7 +249,7 @@ impl Source {
             if !cursor.is_of(&state.epoch) {
                 // Another log, though it has the same name. It is healed by whoever notices the epoch.
                 *cursor = Cursor::start();
-            } else if !cursor.fits(&state.tip) {
+            } else if !cursor.fits(state.tip, mended[index]) {
                 // First, since nothing else would tell it again.
                 inner.mend(*shard, Missing::Lost);
                 *cursor = Cursor::start();
@@ -267,20 +324,33 @@ impl Source {
         }
         args.push(Value::from("STREAMS"));
         args.extend(self.logs.iter().map(|log| Value::from(log.as_str())));
-        args.extend(cursors.iter().map(|cursor| Value::from(cursor.last())));
+        args.extend(
+            cursors
+                .iter()
+                .map(|cursor| Value::from(cursor.last().to_string())),
+        );
         let bound = self.patience.saturating_add(wait.unwrap_or_default());
         let reply = self.send("XREAD", args, bound).await?;
         log::read(reply, &self.logs).ok_or_else(log::odd)
     }
 
-    /// Reads the entries that outlive the log.
-    async fn read_lasting(&self, store: &Weak<Inner>) -> Result<(), End> {
+    /// Reads the entries that outlive the log, of the shards whose logs are read from their beginnings.
+    async fn read_lasting(&self, store: &Weak<Inner>, cursors: &mut [Cursor]) -> Result<(), End> {
         let Some((_, bounds)) = self.probed else {
             return Ok(());
         };
-        for shard in &self.shards {
+        // Before: the streams must tell that much.
+        let accounts = self.accounts().await?;
+        for (index, shard) in self.shards.iter().enumerate() {
+            if cursors[index].has_lasting {
+                continue;
+            }
             let key = self.keys.lasting(*shard);
+            let (mut last, mut missing) = (Id::default(), None);
             let keep = |entry: log::Logged| {
+                let before = entry.before();
+                missing = missing.max(before.filter(|before| *before > last));
+                last = entry.id();
                 if let Some((digest, cutoff, life)) = entry.known(&bounds) {
                     self.replica.keep(*shard, digest, cutoff, life);
                     if let Some(inner) = store.upgrade().filter(|_| entry.is_wide()) {
@@ -288,7 +358,19 @@ impl Source {
                     }
                 }
             };
-            log::read_whole(&self.link, self.slot, key, PAGE, self.patience, keep).await?;
+            let read = log::read_whole(&self.link, self.slot, key, PAGE, self.patience, keep).await;
+            match read {
+                Ok(()) => {}
+                // A key of another type in its place has none of them.
+                Err(failure) if failure.is_wrong_type() => {}
+                Err(failure) => return Err(failure.into()),
+            }
+            if let Reply::Text(meta) = &accounts[index]
+                && let Ok(account) = Account::read(meta)
+            {
+                missing = missing.max(Some(account.lasting).filter(|end| *end > last));
+            }
+            cursors[index].read_lasting(missing);
         }
         Ok(())
     }
@@ -349,6 +431,15 @@ impl Source {
     ) -> Result<Reply, Failure> {
         self.link.send_within(self.slot, command, args, bound).await
     }
+}
+
+/// Up to where the log of a shard was made whole, as its `meta` says.
+fn mended(meta: &Reply) -> Id {
+    let account = match meta {
+        Reply::Text(meta) => Account::read(meta).ok(),
+        _ => None,
+    };
+    account.unwrap_or_default().mended
 }
 
 /// What a step leaves to do.

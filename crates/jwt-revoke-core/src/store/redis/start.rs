@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     mem,
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{Arc, PoisonError, Weak, atomic::Ordering},
     time::Duration,
 };
 
@@ -85,12 +85,19 @@ fn watch(store: Weak<Inner>) {
 
 async fn look_after(store: Weak<Inner>) {
     let mut told = String::new();
+    let mut turn = 0_u32;
     loop {
         let pause = match store.upgrade() {
             None => return,
             Some(inner) if inner.started.load(Ordering::Acquire) => {
                 let (looked_after, ()) = join(inner.heal_all(), inner.prove_primaries()).await;
                 inner.complete_wides().await;
+                turn = turn.wrapping_add(1);
+                let looked_after = match looked_after {
+                    // What is found there is warned of there.
+                    Ok(()) if turn.is_multiple_of(POLICY_TURNS) => inner.look_at_policies().await,
+                    other => other,
+                };
                 if let Err(error) = looked_after {
                     tracing::debug!(%error, "the store could not be looked after");
                 }
@@ -249,9 +256,32 @@ impl Inner {
         self.check_policy(info.get("maxmemory_policy"))
     }
 
+    /// Looks at the eviction policy of every server once more: it can be changed while they run.
+    async fn look_at_policies(&self) -> Result<(), StoreError> {
+        for shard in self.shards_of_servers() {
+            let section = vec![Value::from("memory")];
+            let answer = self.writes.send(shard_slot(shard), "INFO", section).await;
+            match answer {
+                Ok(answer) => {
+                    let info = Info(answer.text().unwrap_or_default());
+                    self.check_policy(info.get("maxmemory_policy"))?;
+                }
+                Err(Failure::Refused(words)) if words.starts_with("NOPERM") => {
+                    self.check_policy(None)?;
+                }
+                Err(failure) => return Err(failure.into_error(&self.name, Purpose::Read)),
+            }
+        }
+        Ok(())
+    }
+
     fn check_policy(&self, policy: Option<&str>) -> Result<(), StoreError> {
+        let mut warned = self.evicting.lock().unwrap_or_else(PoisonError::into_inner);
         let reason = match policy {
-            Some("noeviction") => return Ok(()),
+            Some("noeviction") => {
+                *warned = None;
+                return Ok(());
+            }
             Some(policy) => format!(
                 "its maxmemory-policy is {policy:.40}, which drops revocations when memory runs \
                  out, so that revoked tokens work again: set it to noeviction"
@@ -260,13 +290,17 @@ impl Inner {
                      revoked tokens work again when memory runs out"
                 .to_owned(),
         };
+        // Once, not each time that it is looked at.
+        if warned.as_ref() != Some(&reason) {
+            tracing::warn!(store = %self.name, "{reason}");
+            *warned = Some(reason.clone());
+        }
         if self.settings.strict_eviction {
             return Err(StoreError::Unfit {
                 store: self.name.clone(),
                 reason,
             });
         }
-        tracing::warn!(store = %self.name, "{reason}");
         Ok(())
     }
 
@@ -300,6 +334,9 @@ impl Inner {
                 });
             }
             self.check_clock(&state)?;
+        }
+        if self.settings.strict_eviction {
+            self.look_at_policies().await?;
         }
         self.is_fresh()
     }
@@ -357,7 +394,8 @@ impl Inner {
 
     /// Waits until the copy in this process is as fresh as checks ask for.
     async fn until_fresh(&self) {
-        while self.is_fresh().is_err() {
+        // Where a log is being made whole checks ask the store, and soon need not.
+        while self.is_fresh().is_err() || self.relogs.is_any_due() {
             sleep(RETRY / 10).await;
         }
     }
@@ -425,6 +463,9 @@ fn is_passing(refusal: &WriteRefusal) -> bool {
         WriteRefusal::NoPermission(_) | WriteRefusal::Unauthenticated(_)
     )
 }
+
+/// At how many probes once the eviction policy is looked at.
+const POLICY_TURNS: u32 = 5;
 
 /// How long between two attempts to reach a server at the start.
 const RETRY: Duration = Duration::from_millis(50);

@@ -12,7 +12,7 @@ use crate::{
             Inner,
             commit::Committed,
             failure::{Failure, Purpose},
-            keys::{LAYOUT, shard_slot},
+            keys::shard_slot,
             reply::Reply,
             scripts::Script,
             words::Words,
@@ -53,27 +53,26 @@ impl Inner {
     }
 
     /// Answers in words about the whole shard become errors.
-    fn accepted(&self, shard: Shard, answer: Vec<Reply>) -> Result<Vec<Reply>, StoreError> {
+    pub(super) fn accepted(
+        &self,
+        shard: Shard,
+        answer: Vec<Reply>,
+    ) -> Result<Vec<Reply>, StoreError> {
         match answer.first().and_then(Reply::text) {
-            Some("ok" | "here" | "created" | "ahead") => Ok(answer),
+            Some("ok" | "here" | "created" | "ahead") => {
+                self.layouts.is_ours(shard);
+                Ok(answer)
+            }
             Some(word @ ("lost" | "healing")) => Err(StoreError::ShardLost {
                 store: self.name.clone(),
                 shard,
                 healing: word == "healing",
                 known: Cutoffs::NONE,
             }),
-            Some("layout") => Err(StoreError::Layout {
-                store: self.name.clone(),
-                found: answer
-                    .get(1)
-                    .and_then(Reply::text)
-                    .unwrap_or("?")
-                    .chars()
-                    .take(40)
-                    .collect(),
-                expected: LAYOUT,
-                mend: "use the version of this crate that wrote it, or another prefix",
-            }),
+            Some("layout") => {
+                let found = answer.get(1).and_then(Reply::text).unwrap_or("?");
+                Err(self.found_layout(shard, found))
+            }
             _ => Err(self.odd(&answer)),
         }
     }

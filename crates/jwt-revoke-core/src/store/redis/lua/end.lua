@@ -22,8 +22,9 @@ local again = held[6] and string.sub(held[6], 17) == whose
 if theirs or again then
   local shard = prepare(now)
   now = shard.now
-  end_session(shard, written, ARGV[10], ARGV[11], ARGV[13])
+  revoke_session(shard, written, ARGV[10], ARGV[11], ARGV[13])
   redis.call('SET', KEYS[9], ARGV[14] .. whose, 'PX', ARGV[9])
+  drop_session(ARGV[10])
   ended[1] = ARGV[10]
 end
 return { 'ok', now, ended, written }

@@ -8,7 +8,7 @@
 local others = {}
 local cutoff = cutoff_of(held[4])
 for _, sid in ipairs(redis.call('ZRANGEBYSCORE', INDEX, '(' .. whole(math.min(cutoff, 2 ^ 53)), '+inf')) do
-  local record = read(ARGV[7] .. sid)
+  local record = read_ours(ARGV[7] .. sid)
   if record and sid ~= ARGV[10] and not is_expired(record, now) then
     redis.call('EXISTS', ARGV[8] .. record.entry)
     others[#others + 1] = { sid = sid, entry = record.entry }
@@ -17,7 +17,10 @@ end
 local shard = prepare(now)
 local ended, written = {}, {}
 for i, other in ipairs(others) do
-  end_session(shard, written, other.sid, other.entry, ARGV[11])
+  revoke_session(shard, written, other.sid, other.entry, ARGV[11])
   ended[i] = other.sid
+end
+for _, sid in ipairs(ended) do
+  drop_session(sid)
 end
 return { 'ok', shard.now, ended, written }

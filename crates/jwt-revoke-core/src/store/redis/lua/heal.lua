@@ -16,7 +16,7 @@
 local AUDITED = 10000 -- about how many entries the audit stream keeps
 local BREATH = 2000 -- how long the next of a healer's scripts may take to come, ms
 
-local now, answer = open(redis.call('GET', META), redis.call('GET', EPOCH))
+local now, answer = open(unpack(redis.call('MGET', META, EPOCH)))
 if not now then
   return answer
 end
@@ -36,8 +36,7 @@ for i = 1, #KEYS - FIRST do
     put_back = put_back + (changed and 1 or 0)
     if changed and marks >= 4 then
       -- Nobody here knows more: the rest stands in the streams of the shards that had it.
-      redis.call('XADD', AUDIT, 'MAXLEN', '~', AUDITED, '*', 'cutoff', held, 'dimension', 'wide',
-        'issuer', '', 'value', ARGV[at + 1], 'cause', 'completed', 'actor', '')
+      audit(AUDITED, held, 'wide', '', ARGV[at + 1], 'completed', '')
     end
   elseif life > 0 then
     dropped = dropped + 1

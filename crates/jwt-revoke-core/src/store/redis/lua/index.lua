@@ -6,7 +6,15 @@
 -- the index is none, so to look each time would be one more command each time. It shares a shard with the
 -- records, whose loss is noticed, and no script of ours deletes it.
 local function keep_index(deadline, sid, opened_at)
-  redis.call('ZADD', INDEX, string.format('%.0f', opened_at), sid)
+  local score = string.format('%.0f', opened_at)
+  local added = redis.pcall('ZADD', INDEX, score, sid)
+  if type(added) == 'table' then
+    -- One of another type is lost, and made once more.
+    if string.find(added.err, 'WRONGTYPE', 1, true) then
+      redis.call('DEL', INDEX)
+    end
+    redis.call('ZADD', INDEX, score, sid)
+  end
   local clock = instant(0, 0)
   local life = math.max(deadline - clock, 1)
   local left = redis.call('PTTL', INDEX)

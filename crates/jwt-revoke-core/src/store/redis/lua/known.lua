@@ -20,8 +20,18 @@ local function known(raw)
   }
 end
 
-local function read(key)
-  return known(redis.call('GET', key))
+-- The record at `key`, or nil: none, of another type, or none of ours. It must not keep the others from being
+-- ended or listed.
+local function read_ours(key)
+  local raw = redis.pcall('GET', key)
+  if type(raw) == 'table' then
+    if string.find(raw.err, 'WRONGTYPE', 1, true) then
+      return nil
+    end
+    raw = redis.call('GET', key) -- Raises it.
+  end
+  local ours, record = pcall(known, raw)
+  return ours and record or nil
 end
 
 local function is_expired(record, now)

@@ -8,7 +8,7 @@ local members = redis.call('ZRANGEBYSCORE', INDEX, ARGV[10], '+inf', 'WITHSCORES
 local full = #members == 2 * tonumber(ARGV[11])
 answer = { 'ok', now, full and 'more' or 'end', members[#members] or ARGV[10] }
 for i = 1, #members, 2 do
-  local record = read(ARGV[7] .. members[i])
+  local record = read_ours(ARGV[7] .. members[i])
   if record and not is_expired(record, now) then
     answer[#answer + 1] = { members[i], record.raw }
   end

@@ -4,7 +4,7 @@
 local records = {}
 for _, sid in ipairs(redis.call('ZRANGE', INDEX, 0, -1)) do
   local key = ARGV[7] .. sid
-  records[key] = read(key)
+  records[key] = read_ours(key)
 end
 for key, record in pairs(records) do
   -- A clock that stepped back must not date the change before a spend.

@@ -52,23 +52,31 @@ elseif record then
   return { 'ok', now, 'open_at', whole(earliest) }
 end
 
--- How many sessions the user has: those that no cutoff covers, with a record that has not expired.
+-- How many sessions the user has: those that no cutoff covers, with a record that has not expired. An index
+-- of another type is lost, and made once more.
 local cutoff = whole(math.min(cutoff_of(held[6]), 2 ^ 53))
-local count = redis.call('ZCOUNT', INDEX, '(' .. cutoff, '+inf')
+local total = redis.pcall('ZCARD', INDEX)
+local other = is_other(total)
+if other then
+  total = 0
+elseif type(total) == 'table' then
+  total = redis.call('ZCARD', INDEX)
+end
+local count = total == 0 and 0 or redis.call('ZCOUNT', INDEX, '(' .. cutoff, '+inf')
 local limit, evicted, live, gone = tonumber(ARGV[13]), 0, {}, {}
 local function look(member)
-  local record = read(ARGV[7] .. member)
+  local record = read_ours(ARGV[7] .. member)
   if record and not is_expired(record, now) then
     live[#live + 1] = { sid = member, entry = record.entry }
   else
     gone[#gone + 1] = member
   end
 end
-if limit == 0 then
+if limit == 0 and total > 0 then
   for _, member in ipairs(redis.call('ZRANDMEMBER', INDEX, 10)) do
     look(member)
   end
-elseif count >= limit then
+elseif limit > 0 and count >= limit then
   local members = redis.call('ZRANGEBYSCORE', INDEX, '(' .. cutoff, '+inf', 'LIMIT', 0, limit + SPARE)
   for _, member in ipairs(members) do
     look(member)
@@ -79,7 +87,7 @@ elseif count >= limit then
   end
 end
 local covered_members = {}
-if redis.call('ZCARD', INDEX) - count > SPARE then
+if total - count > SPARE then
   covered_members = redis.call('ZRANGEBYSCORE', INDEX, '-inf', cutoff, 'LIMIT', 0, SPARE)
 end
 for i = 1, math.min(evicted, #live) do
@@ -90,6 +98,9 @@ local shard = evicted > 0 and prepare(now)
 -- First the write that `maxmemory` can refuse.
 local deadline = ARGV[17] + ARGV[9]
 redis.call('SET', KEYS[7], ARGV[18], 'PX', whole(math.max(deadline - now, 1)))
+if other then
+  redis.call('DEL', INDEX)
+end
 keep_index(deadline, sid, opened_at)
 local meta = shard and shard.meta or read_meta(held[1])
 meta.told = math.max(now, opened_at)
@@ -104,7 +115,10 @@ for _, member in ipairs(covered_members) do
 end
 local ended, written = {}, {}
 for i = 1, math.min(evicted, #live) do
-  end_session(shard, written, live[i].sid, live[i].entry, 'evicted')
+  revoke_session(shard, written, live[i].sid, live[i].entry, 'evicted')
   ended[i] = live[i].sid
+end
+for _, member in ipairs(ended) do
+  drop_session(member)
 end
 return { 'ok', now, 'opened', ended, written }

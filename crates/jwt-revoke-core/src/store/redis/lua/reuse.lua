@@ -1,8 +1,17 @@
 -- reuse.lua: the end of rotate.lua, for a token that is not the live one: a retry, or theft.
 
--- Ends the session, and with `user` all that the user has opened until now.
-local function kill(outcome, cause, user)
-  if ARGV[10] ~= 'rotate' then
+-- The mark that a session is being ended, or was: the attempt; how far it has come; the cutoff of the user,
+-- which a repetition must not raise, or it would end what was opened since; the outcome.
+local ENDING = '>c16c1d'
+local OF_USER, OF_SESSION, DONE = 'u', 's', 'd'
+
+-- Ends the session, and with `user` all that the user has opened until the cutoff.
+--
+-- First the mark, which `maxmemory` can refuse, and last the records: a script that fails between is
+-- repeated with the next token of the session that is presented, whichever it is, and nothing of it is
+-- missing then, neither in the store nor in what is reported.
+local function kill(outcome, cause, user, cutoff)
+  if ARGV[10] == 'look' then
     return { 'ok', clock, outcome, '', {} }
   end
   local shard, session = prepare(clock), string.sub(KEYS[7], #ARGV[7] + 1)
@@ -10,28 +19,51 @@ local function kill(outcome, cause, user)
   -- would keep the user out until then, and no mirror would believe it. So it is as far ahead as any may
   -- be, and what was opened later still, which was by that clock, ends as this session does: by an entry
   -- of its own that holds for ever, whenever its tokens were born.
-  local cutoff, later = math.min(math.max(now, shard.now), shard.now + AHEAD), {}
+  local later = {}
+  cutoff = cutoff or math.min(math.max(now, shard.now), shard.now + AHEAD)
   if user then
-    for _, sid in ipairs(redis.call('ZRANGEBYSCORE', INDEX, '(' .. whole(cutoff), '+inf')) do
-      -- What is no record must not keep the others from being ended.
-      local ours, other = pcall(read, ARGV[7] .. sid)
-      if ours and other and sid ~= session then
+    -- When this is a repetition, what was opened since goes on.
+    local from = '(' .. whole(math.max(cutoff, shard.now))
+    local members = redis.pcall('ZRANGEBYSCORE', INDEX, from, '+inf')
+    if members.err and not is_other(members) then
+      redis.call('ZRANGEBYSCORE', INDEX, from, '+inf') -- Raises it.
+    end
+    for _, sid in ipairs(members) do
+      local other = sid ~= session and read_ours(ARGV[7] .. sid)
+      if other then
         redis.call('EXISTS', ARGV[8] .. other.entry)
         later[#later + 1] = { sid = sid, entry = other.entry }
       end
     end
   end
+  local mark = KEYS[#KEYS]
+  redis.call('SET', mark, struct.pack(ENDING, attempt, user and OF_USER or OF_SESSION, cutoff) .. outcome,
+    'PX', whole(shard.session))
   local written = {}
-  end_session(shard, written, session, string.sub(KEYS[8], #ARGV[8] + 1), cause)
   if user then
     -- Tokens may be born until the cutoff, so the entry lives from there.
-    local life = shard.session + cutoff - shard.now
+    local life = shard.session + math.max(cutoff - shard.now, 0)
     revoke(shard, written, KEYS[9], string.sub(KEYS[9], #ARGV[8] + 1), cutoff, life, 'subject', ARGV[15], cause)
   end
+  revoke_session(shard, written, session, string.sub(KEYS[8], #ARGV[8] + 1), cause)
   for _, other in ipairs(later) do
-    end_session(shard, written, other.sid, other.entry, cause)
+    revoke_session(shard, written, other.sid, other.entry, cause)
   end
+  drop_session(session)
+  for _, other in ipairs(later) do
+    drop_session(other.sid)
+  end
+  redis.call('SET', mark, struct.pack(ENDING, attempt, DONE, cutoff) .. outcome, 'PX', ARGV[9])
   return { 'ok', shard.now, outcome, '', written }
+end
+
+if is_ending then
+  local by, stage, cutoff, at = struct.unpack(ENDING, ending)
+  local outcome = string.sub(ending, at)
+  if stage ~= DONE then
+    return kill(outcome, outcome == 'forked' and 'fork' or 'reuse', stage == OF_USER, cutoff)
+  end
+  return { 'ok', now, by == attempt and outcome or 'ended', '', {} }
 end
 
 -- 9. The current or the previous generation, and another `jti`: the line split in a failover.

@@ -17,7 +17,7 @@
 --
 -- Idempotent: sent again after a lost answer it raises nothing that is not higher.
 
-local now, answer = open(redis.call('GET', META), redis.call('GET', EPOCH))
+local now, answer = open(unpack(redis.call('MGET', META, EPOCH)))
 if not now then
   return answer
 end
@@ -52,16 +52,14 @@ for i, entry in ipairs(entries) do
   local changed, cutoff, left = raise(shard, KEYS[FIRST + i], ARGV[at + 1], entry.cutoff,
     entry.life, entry.lasting, ARGV[at + 11] == 'wide')
   if changed then
-    redis.call('XADD', AUDIT, 'MAXLEN', '~', ARGV[4], '*', 'cutoff', cutoff, 'dimension', ARGV[at + 5],
-      'issuer', ARGV[at + 6], 'value', ARGV[at + 7], 'cause', ARGV[at + 8], 'actor', ARGV[at + 9])
+    audit(ARGV[4], cutoff, ARGV[at + 5], ARGV[at + 6], ARGV[at + 7], ARGV[at + 8], ARGV[at + 9])
   end
   local record = tonumber(ARGV[at + 10])
   if record > 0 then
     record = KEYS[FIRST + count + record]
     -- A session of the same name at another issuer is another session.
-    -- What is no record must not keep the other entries from being written.
-    local ours, found = pcall(read, record)
-    if ours and found and found.entry == ARGV[at + 1] then
+    local found = read_ours(record)
+    if found and found.entry == ARGV[at + 1] then
       redis.call('DEL', record)
     end
   end

@@ -4,10 +4,15 @@
 --                      it), `logged` (that of the last entry of the log), `cut` (the latest instant up
 --                      to which something was revoked), the access and the session horizon (ms; 0
 --                      until stated), and `trimmed` (the latest instant up to which entries may have
---                      left the log)
+--                      left the log); then, unless an older version wrote it, the second half of the id of
+--                      the last entry of the log (-1: not known), `torn` (the instant at which the shard was
+--                      made without knowledge of what it held; 0 once the log tells it), `mended` (an id,
+--                      two numbers: what the shard held then was logged once more behind it), and the id of
+--                      the last entry of the `lasting` stream, two numbers
 --   KEYS[2]  epoch     string, random; without it the shard has lost its data
 --   KEYS[3]  healing   string with an expiry; while it is there, "not found" means "unknown"
---   KEYS[4]  log       stream: digest, cutoff, expiry (ms), prev (the id before it)
+--   KEYS[4]  log       stream: digest, cutoff, expiry (ms), prev (the id before it); a log of another type
+--                      has lost all entries, and is replaced
 --   KEYS[5]  audit     stream for people, capped
 --   KEYS[6..]          what the script is about
 --

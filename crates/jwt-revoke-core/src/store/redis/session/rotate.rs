@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::timeout;
+
 use crate::{
     clock::millis,
     revocation::Shard,
@@ -31,11 +33,7 @@ impl Inner {
         verb: &str,
     ) -> Result<Outcome, StoreError> {
         let Rotating {
-            index,
-            presented,
-            proposal,
-            policy,
-            ..
+            index, presented, ..
         } = rotating;
         let shard = index.shard;
         // Row 1: needs no store.
@@ -43,19 +41,45 @@ impl Inner {
         if presenter.is_some_and(|presenter| *presenter != presented.client) {
             return Ok(Outcome::Refused);
         }
-        // Row 2: what this process wrote itself needs nobody's confirmation.
-        let own = self.replica.find(shard, rotating.covering);
-        if own.covering(rotating.born_at).is_some() {
-            return Ok(Outcome::Ended);
-        }
         // Row 3, for what nobody of us ever issued.
         if !is_session(rotating.session) || presented.generation >= MOST {
             return Ok(Outcome::Unknown);
         }
+        // Row 2: what this process knows needs no confirmation. It may be what a script wrote before it failed
+        // in its middle, which must be finished, and reported.
+        let own = self.replica.find(shard, rotating.covering);
+        if own.covering(rotating.born_at).is_some() {
+            if verb == "look" {
+                return Ok(Outcome::Ended);
+            }
+            // A store that hangs is not waited for long.
+            let bound = self.settings.write_timeout / 4;
+            let finished = timeout(bound, self.send_rotation(rotating, "finish")).await;
+            return Ok(finished.ok().and_then(Result::ok).unwrap_or(Outcome::Ended));
+        }
+        self.send_rotation(rotating, verb).await
+    }
+
+    async fn send_rotation(
+        self: &Arc<Self>,
+        rotating: &Rotating<'_>,
+        verb: &str,
+    ) -> Result<Outcome, StoreError> {
+        let Rotating {
+            index,
+            presented,
+            proposal,
+            policy,
+            ..
+        } = rotating;
+        let shard = index.shard;
         let named = [rotating.entry, index.subject];
         let others = rotating.covering.iter().filter(|d| !named.contains(d));
         let entries = named.iter().chain(others);
-        let mut step = self.step(index, Some(rotating.session), entries)?;
+        let session = Some(rotating.session);
+        let mut step = self.step_with(index, session, entries, |words| {
+            self.keys.add_ending(words, shard, rotating.session);
+        })?;
         step.word(verb);
         let mut packing = Packing::new();
         packing

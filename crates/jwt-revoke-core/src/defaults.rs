@@ -41,6 +41,10 @@ pub const MAX_HEADER_BYTES: usize = 2 * 1024;
 /// The most elements of `aud`, and of a claim that is a revocation dimension.
 pub const MAX_CLAIM_ELEMENTS: usize = 16;
 
+/// The most digits before and after the decimal point of a number that is a revocation dimension.
+/// Enough for each double.
+pub const MAX_NUMBER_DIGITS: usize = 400;
+
 /// The longest identifier in a token (`iss`, `sub`, an element of `aud`, `jti`, `sid`, `client_id`,
 /// `azp`, `kid`), in bytes.
 pub const MAX_ID_BYTES: usize = 1024;

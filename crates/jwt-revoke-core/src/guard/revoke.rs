@@ -32,6 +32,9 @@ pub enum RevokeError {
     /// A value is empty.
     #[error("the value to revoke is empty")]
     EmptyValue,
+    /// A value is an infinity or a NaN, which no token can have.
+    #[error("the value to revoke is not a number: no token can have it in {0:?}")]
+    NotANumber(Box<str>),
 }
 
 impl Guard {
@@ -86,6 +89,9 @@ impl Guard {
             }
             What::Value(dimension, value) => self.value(target, dimension.clone(), value)?,
             What::Claim(name, value) => {
+                if !value.is_possible() {
+                    return Err(RevokeError::NotANumber(name.clone()));
+                }
                 let name = self.claim_named(name)?;
                 self.value(target, Dimension::Claim(name), &value.canonical())?
             }

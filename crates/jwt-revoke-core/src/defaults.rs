@@ -161,6 +161,9 @@ pub const MAX_CACHED_TOKEN_BYTES: usize = 4 * 1024;
 /// The most JSON that an application may add to a token, in bytes.
 pub const MAX_OWN_CLAIMS_BYTES: usize = 1024;
 
+/// How often the log tells of tokens that are refused for one and the same reason.
+pub const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How often the log tells of an outage that goes on.
 pub const OUTAGE_LOG_INTERVAL: Duration = Duration::from_secs(5);
 

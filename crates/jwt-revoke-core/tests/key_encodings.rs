@@ -11,12 +11,18 @@ use support::*;
 
 /// The bytes in a PEM block.
 fn der(pem: &str) -> Vec<u8> {
-    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    let body: String = pem
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
     STANDARD.decode(body).unwrap()
 }
 
 fn pem(label: &str, der: &[u8]) -> String {
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+    format!(
+        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+        STANDARD.encode(der)
+    )
 }
 
 /// One element of DER.
@@ -55,12 +61,15 @@ fn t32_a_key_for_pss_serves_what_its_parameters_allow() {
         for algorithm in RSA {
             let verifying = VerificationKey::from_pem(algorithm, public);
             let signing = SigningKey::from_pem(algorithm, private);
-            assert_eq!(verifying.is_ok(), allowed.contains(&algorithm), "{algorithm}");
+            assert_eq!(
+                verifying.is_ok(),
+                allowed.contains(&algorithm),
+                "{algorithm}"
+            );
             assert_eq!(signing.is_ok(), allowed.contains(&algorithm), "{algorithm}");
             if let (Ok(verifying), Ok(signing)) = (verifying, signing) {
                 assert_eq!(verifying.id(), signing.id());
-                let verifier =
-                    Verifier::new(verifying, ISSUER, AUDIENCE).with_clock(clock_at(NOW));
+                let verifier = Verifier::new(verifying, ISSUER, AUDIENCE).with_clock(clock_at(NOW));
                 assert!(verifier.verify(&access(&signing, &claims())).is_ok());
             }
         }
@@ -77,12 +86,21 @@ fn t32_nothing_may_follow_the_der_of_a_key() {
         (Algorithm::RS256, rsa_public_key()),
         (Algorithm::RS256, rsa_spki(&[0x05, 0])),
     ] {
-        assert!(VerificationKey::from_der(algorithm, &public).is_ok(), "{algorithm}");
+        assert!(
+            VerificationKey::from_der(algorithm, &public).is_ok(),
+            "{algorithm}"
+        );
         for more in [&[0][..], &[0x30, 0], &public] {
             let longer = [&public, more].concat();
-            assert!(VerificationKey::from_der(algorithm, &longer).is_err(), "{algorithm}");
+            assert!(
+                VerificationKey::from_der(algorithm, &longer).is_err(),
+                "{algorithm}"
+            );
             let longer = pem("PUBLIC KEY", &longer);
-            assert!(VerificationKey::from_pem(algorithm, &longer).is_err(), "{algorithm}");
+            assert!(
+                VerificationKey::from_pem(algorithm, &longer).is_err(),
+                "{algorithm}"
+            );
         }
         // Cut anywhere.
         for length in 0..public.len() {
@@ -91,16 +109,25 @@ fn t32_nothing_may_follow_the_der_of_a_key() {
     }
     for algorithm in Algorithm::ALL.into_iter().filter(|a| !a.is_symmetric()) {
         let private = pkcs8(key(algorithm));
-        assert!(SigningKey::from_pkcs8_der(algorithm, &private).is_ok(), "{algorithm}");
+        assert!(
+            SigningKey::from_pkcs8_der(algorithm, &private).is_ok(),
+            "{algorithm}"
+        );
         for more in [&[0][..], &[0x05, 0]] {
             let longer = [&private, more].concat();
-            assert!(SigningKey::from_pkcs8_der(algorithm, &longer).is_err(), "{algorithm}");
+            assert!(
+                SigningKey::from_pkcs8_der(algorithm, &longer).is_err(),
+                "{algorithm}"
+            );
         }
         // Inside: behind the key in its octet string, with all lengths put right.
         let (version, identifier, inner) = parts(&private);
         let longer = element(0x04, &[&inner[..], &[0x05, 0]].concat());
         let longer = element(0x30, &[version, identifier, longer].concat());
-        assert!(SigningKey::from_pkcs8_der(algorithm, &longer).is_err(), "{algorithm}");
+        assert!(
+            SigningKey::from_pkcs8_der(algorithm, &longer).is_err(),
+            "{algorithm}"
+        );
     }
     let rsa = pkcs8(key(Algorithm::RS256));
     let (_, _, inner) = parts(&rsa);
@@ -117,7 +144,11 @@ fn parts(pkcs8: &[u8]) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
             0x81 => (3, usize::from(der[2])),
             short => (2, usize::from(short)),
         };
-        (&der[..head + length], &der[head..head + length], &der[head + length..])
+        (
+            &der[..head + length],
+            &der[head..head + length],
+            &der[head + length..],
+        )
     }
     let (_, contents, _) = split(pkcs8);
     let (version, _, rest) = split(contents);
@@ -153,12 +184,21 @@ fn t32_other_spellings_of_the_der_of_a_key_are_refused() {
     let padded = [&[0x30, 0x83, 0][..], &right[2..]].concat();
     let endless = [&[0x30, 0x80][..], &right[4..], &[0, 0]].concat();
     // Parameters that no RSA key has, and none.
-    for wrong in [padded, endless, rsa_spki(&[0x05, 1, 0]), rsa_spki(&[0x30, 0]), rsa_spki(&[])] {
+    for wrong in [
+        padded,
+        endless,
+        rsa_spki(&[0x05, 1, 0]),
+        rsa_spki(&[0x30, 0]),
+        rsa_spki(&[]),
+    ] {
         assert!(VerificationKey::from_der(Algorithm::RS256, &wrong).is_err());
     }
     // For encryption (id-RSAES-OAEP).
     let mut oaep = right.clone();
-    let at = oaep.windows(9).position(|id| id == b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01").unwrap();
+    let at = oaep
+        .windows(9)
+        .position(|id| id == b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01")
+        .unwrap();
     oaep[at + 8] = 7;
     assert!(VerificationKey::from_der(Algorithm::RS256, &oaep).is_err());
 }
@@ -200,12 +240,21 @@ fn t32_a_jwk_says_each_of_its_uses_once_and_its_own_certificate() {
         VerificationKey::from_jwk(&jwk.to_string())
     };
     assert!(with("key_ops", json!(["verify", "sign"])).is_ok());
-    for ops in [json!(["verify", "verify"]), json!(["sign", "verify", "sign"])] {
+    for ops in [
+        json!(["verify", "verify"]),
+        json!(["sign", "verify", "sign"]),
+    ] {
         assert!(with("key_ops", ops.clone()).is_err(), "{ops}");
     }
     assert!(with("x5c", json!([P256_CERTIFICATE])).is_ok());
     // Unreadable ones are passed over: nothing is taken from them.
-    for chain in [json!([]), json!("no array"), json!(["AAAA"]), json!(["not base64"]), Value::Null] {
+    for chain in [
+        json!([]),
+        json!("no array"),
+        json!(["AAAA"]),
+        json!(["not base64"]),
+        Value::Null,
+    ] {
         assert!(with("x5c", chain.clone()).is_ok(), "{chain}");
     }
     let mut other: Value =
@@ -268,7 +317,12 @@ fn keys_of_a_set_without_alg_serve_the_algorithm_that_the_caller_names() {
     let (keys, _) = KeySet::from_jwks(&set).unwrap();
     assert_eq!(keys.get("pss").unwrap().algorithm(), Algorithm::RS256);
 
-    let asked = [Algorithm::ES256, Algorithm::PS256, Algorithm::RS256, Algorithm::ES384];
+    let asked = [
+        Algorithm::ES256,
+        Algorithm::PS256,
+        Algorithm::RS256,
+        Algorithm::ES384,
+    ];
     let (keys, refused) = KeySet::from_jwks_for(&set, &asked).unwrap();
     // The first that takes such a key, and no second one.
     assert_eq!(keys.get("pss").unwrap().algorithm(), Algorithm::PS256);

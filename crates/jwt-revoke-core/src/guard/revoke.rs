@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::target::What;
 use crate::{
+    Quoted,
     clock::Timestamp,
     defaults,
     guard::{Access, Guard, Target},
@@ -67,8 +68,8 @@ impl Guard {
             tracing::info!(
                 dimension = %audit.dimension,
                 digest = %revocation.digest,
-                cause = audit.cause.as_deref(),
-                actor = audit.actor.as_deref(),
+                cause = audit.cause.as_deref().map(|cause| display(Quoted(cause))),
+                actor = audit.actor.as_deref().map(|actor| display(Quoted(actor))),
                 "revoked"
             );
         }

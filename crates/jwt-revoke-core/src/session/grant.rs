@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    defaults,
+    defaults, quoted,
     revocation::{ClaimName, Digest, Dimension},
     token::{ClaimValue, ClientId, KeyId, Scope, Subject},
 };
@@ -33,15 +33,17 @@ impl Grant {
     }
 
     /// What to call the device in the user's list of sessions: at most
-    /// [`MAX_DEVICE_BYTES`](defaults::MAX_DEVICE_BYTES), control characters dropped. Kept by the
-    /// store, not in tokens.
+    /// [`MAX_DEVICE_BYTES`](defaults::MAX_DEVICE_BYTES), what cannot be printed dropped: control and format
+    /// characters, line and paragraph separators. Joiners stay where emoji and scripts beyond ASCII need
+    /// them. Kept by the store, not in tokens.
     pub fn with_device(mut self, label: &str) -> Self {
-        let mut label: String = label.chars().filter(|c| !c.is_control()).collect();
+        let label = quoted::printable(label);
+        let mut label = label.trim();
         let mut end = label.len().min(defaults::MAX_DEVICE_BYTES);
         while !label.is_char_boundary(end) {
             end -= 1;
         }
-        label.truncate(end);
+        label = label[..end].trim_end();
         self.device = (!label.is_empty()).then(|| label.into());
         self
     }
@@ -145,7 +147,9 @@ fn private_name(claims: &Map<String, Value>) -> Option<&str> {
 
     claims.iter().find_map(|(name, value)| {
         let is_private = name.starts_with("$serde_json::private::");
-        is_private.then_some(name.as_str()).or_else(|| inside(value))
+        is_private
+            .then_some(name.as_str())
+            .or_else(|| inside(value))
     })
 }
 

@@ -347,7 +347,10 @@ mod tests {
         for (number, spellings) in [
             ("n7", &["7", "7.0", "70e-1", "0.7e1", "7e0", "7E+0"][..]),
             ("n100", &["100", "1e2", "1E2", "100.00", "0.0001e6"]),
-            ("n0", &["0", "-0", "0.0", "-0.0e9", "0e999999999999999999999"]),
+            (
+                "n0",
+                &["0", "-0", "0.0", "-0.0e9", "0e999999999999999999999"],
+            ),
             ("n-0.5", &["-0.5", "-5e-1", "-50e-2", "-0.05e1"]),
             (
                 "n18446744073709551616",
@@ -383,7 +386,11 @@ mod tests {
     #[test]
     fn t31_integers_of_64_bits_are_found_by_themselves_alone() {
         // The double next to them is another account's.
-        for json in ["9007199254740993", "-9007199254740993", "18446744073709551615"] {
+        for json in [
+            "9007199254740993",
+            "-9007199254740993",
+            "18446744073709551615",
+        ] {
             assert_eq!(texts(json), Some(vec![format!("n{json}")]));
         }
         assert_eq!(texts("9007199254740993.0").unwrap(), ["n9007199254740993"]);
@@ -391,10 +398,17 @@ mod tests {
 
     #[test]
     fn t31_a_number_is_found_by_what_each_type_makes_of_it() {
-        let found = |json: &str, value: ClaimValue| texts(json).unwrap().contains(&value.canonical());
+        let found =
+            |json: &str, value: ClaimValue| texts(json).unwrap().contains(&value.canonical());
         assert!(found("18446744073709551616", (1_u128 << 64).into()));
-        assert!(found("18446744073709551616", 18_446_744_073_709_551_616_f64.into()));
-        assert!(found("-9223372036854775809", (-9_223_372_036_854_775_809_i128).into()));
+        assert!(found(
+            "18446744073709551616",
+            18_446_744_073_709_551_616_f64.into()
+        ));
+        assert!(found(
+            "-9223372036854775809",
+            (-9_223_372_036_854_775_809_i128).into()
+        ));
         assert!(found("7", 7.into()) && found("7.0", 7.0.into()) && found("7e0", 7_u32.into()));
         assert!(found("0", (-0.0).into()));
         assert!(!found("18446744073709551616", (1_u128 << 65).into()));
@@ -408,8 +422,16 @@ mod tests {
     fn t31_numbers_of_no_bounded_length_are_refused() {
         let long = format!("0.{}", "1".repeat(500));
         for json in [
-            "1e309", "-1e309", "1e400", "1e401", "1e-401", "1e999999999", "-1e-999999999",
-            "1e9223372036854775808", "1e99999999999999999999", &long,
+            "1e309",
+            "-1e309",
+            "1e400",
+            "1e401",
+            "1e-401",
+            "1e999999999",
+            "-1e-999999999",
+            "1e9223372036854775808",
+            "1e99999999999999999999",
+            &long,
         ] {
             assert_eq!(texts(json), None, "{json}");
         }
@@ -420,8 +442,8 @@ mod tests {
     #[test]
     fn only_json_is_a_number() {
         for text in [
-            "", "-", "+7", "007", "-01", ".5", "5.", "1e", "1e+", "e1", "0x10", "1_0", "NaN", "inf",
-            " 7", "7 ", "1.e1", "--1", "1e1.5", "٧",
+            "", "-", "+7", "007", "-01", ".5", "5.", "1e", "1e+", "e1", "0x10", "1_0", "NaN",
+            "inf", " 7", "7 ", "1.e1", "--1", "1e1.5", "٧",
         ] {
             assert!(text.parse::<Decimal>().is_err(), "{text:?}");
         }
@@ -456,7 +478,10 @@ mod tests {
 
     #[test]
     fn an_array_has_each_value_once_and_no_more_than_sixteen() {
-        assert_eq!(texts(r#"[ 7 , "7", 7.0, "\u0037" ]"#).unwrap(), ["n7", "s7"]);
+        assert_eq!(
+            texts(r#"[ 7 , "7", 7.0, "\u0037" ]"#).unwrap(),
+            ["n7", "s7"]
+        );
         assert_eq!(texts("[]"), Some(vec![]));
         let of = |count| format!("[{}]", vec!["1"; count].join(","));
         assert!(texts(&of(16)).is_some());

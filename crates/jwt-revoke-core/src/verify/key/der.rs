@@ -31,7 +31,10 @@ impl<'a> Reader<'a> {
             [0, rest @ ..] if rest.is_empty() => Some(&[]),
             // Another zero than the one that keeps the number from being negative.
             [0, rest @ ..] => (rest[0] >= 0x80).then_some(rest),
-            number => number.first().is_some_and(|first| *first < 0x80).then_some(number),
+            number => number
+                .first()
+                .is_some_and(|first| *first < 0x80)
+                .then_some(number),
         }
     }
 
@@ -137,7 +140,11 @@ pub(super) fn rsa_use(mut identifier: Reader<'_>, algorithm: Algorithm) -> Optio
             let (own_hash, own_salt) = pss_parameters(Reader::new(parameters))?;
             // The salt is as long as the hash (RFC 7518 §3.5); what the key says is the least.
             let allowed = own_hash == hash && own_salt <= length;
-            Some(if allowed { RsaUse::Allowed } else { RsaUse::Restricted })
+            Some(if allowed {
+                RsaUse::Allowed
+            } else {
+                RsaUse::Restricted
+            })
         }
         _ => None,
     }

@@ -33,7 +33,10 @@ impl Field {
     fn from_bytes(bytes: &[u8; 32]) -> Self {
         let mut limbs = [0; 4];
         for (limb, bytes) in limbs.iter_mut().zip(bytes.chunks_exact(8)) {
-            *limb = bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+            *limb = bytes
+                .iter()
+                .rev()
+                .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
         }
         Self(limbs)
     }
@@ -140,7 +143,10 @@ mod tests {
         assert_eq!(P.plus(P).plus(ONE).reduced(), ONE);
         assert_eq!(MINUS_ONE.times(MINUS_ONE).reduced(), ONE);
         assert_eq!(Field([u64::MAX; 4]).reduced(), number(37));
-        assert_eq!(Field([u64::MAX; 4]).times(Field([u64::MAX; 4])).reduced(), number(37 * 37));
+        assert_eq!(
+            Field([u64::MAX; 4]).times(Field([u64::MAX; 4])).reduced(),
+            number(37 * 37)
+        );
         // 2 is no square modulo p, 4 is one; -1 is one, since p = 1 modulo 4.
         assert_eq!(number(2).to_the(HALF).reduced(), MINUS_ONE);
         assert_eq!(number(4).to_the(HALF).reduced(), ONE);

@@ -78,7 +78,7 @@ pub enum KeyError {
     #[error("the key id is empty, not a text, or too long for the header of a token")]
     InvalidKeyId,
     /// Another key of the set has the same id.
-    #[error("another key of the set has the same id {0}")]
+    #[error("another key of the set has the same id {}", .0.quoted())]
     DuplicateKeyId(KeyId),
     /// Symmetric and public keys in one set: whoever can read such a set can sign.
     #[error("symmetric and public keys must not be in one set")]
@@ -114,7 +114,7 @@ fn first_reason(refused: &[RefusedKey]) -> String {
 
 /// A key of a JWK set that was left out, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("key {index} of the set ({}): {reason}", .id.as_ref().map_or("no kid", |id| id.as_str()).escape_debug())]
+#[error("key {index} of the set ({}): {reason}", .id.as_ref().map_or("no kid".to_owned(), |id| id.quoted().to_string()))]
 #[non_exhaustive]
 pub struct RefusedKey {
     /// Its place in the array, from 0.
@@ -136,7 +136,10 @@ pub enum SignError {
     #[error("the claims are not a JSON object")]
     NotAnObject,
     /// The header would be longer than any verifier accepts, because of its `typ`.
-    #[error("the token's header would be longer than {} bytes: its \"typ\" is too long", defaults::MAX_HEADER_BYTES)]
+    #[error(
+        "the token's header would be longer than {} bytes: its \"typ\" is too long",
+        defaults::MAX_HEADER_BYTES
+    )]
     HeaderTooLong,
     /// The token would be longer than any verifier accepts.
     #[error("the token would be longer than {} bytes", defaults::MAX_TOKEN_BYTES)]

@@ -176,7 +176,9 @@ impl Jwk<'_> {
         public: PublicKey,
     ) -> Result<VerificationKey, KeyError> {
         let certificate = self.first_certificate();
-        let certified = certificate.as_deref().and_then(der::public_key_of_certificate);
+        let certified = certificate
+            .as_deref()
+            .and_then(der::public_key_of_certificate);
         if certified.is_some_and(|der| PublicKey::from_der(algorithm, der).as_ref() != Ok(&public))
         {
             return Err(KeyError::OtherCertificate);

@@ -167,10 +167,18 @@ mod tests {
             format!("'{}'", &*text),
             format!("KEY={}", &*text),
         ] {
-            assert_eq!(read(&spelling).map(|block| block.contents.to_vec()), Ok(vec![7; 100]), "{spelling}");
+            assert_eq!(
+                read(&spelling).map(|block| block.contents.to_vec()),
+                Ok(vec![7; 100]),
+                "{spelling}"
+            );
         }
         // Other backslashes are no line breaks.
-        for spelling in [text.replace('\n', "\\t"), text.replace('\n', "\\"), text.replacen("Bw", "\\B", 1)] {
+        for spelling in [
+            text.replace('\n', "\\t"),
+            text.replace('\n', "\\"),
+            text.replacen("Bw", "\\B", 1),
+        ] {
             assert!(read(&spelling).is_err(), "{spelling}");
         }
     }

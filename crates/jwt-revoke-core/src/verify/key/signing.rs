@@ -117,7 +117,9 @@ impl SigningKey {
             ("RSA PRIVATE KEY" | "EC PRIVATE KEY", Family::Rsa | Family::Ec(_))
                 if !der::is_one_element(&block.contents) =>
             {
-                Err(KeyError::Malformed("the private key is not one element of DER"))
+                Err(KeyError::Malformed(
+                    "the private key is not one element of DER",
+                ))
             }
             ("RSA PRIVATE KEY", Family::Rsa) => {
                 let pair = RsaKeyPair::from_der(&block.contents).map_err(wrong)?;

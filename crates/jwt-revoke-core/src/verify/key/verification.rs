@@ -82,11 +82,9 @@ impl VerificationKey {
         match block.label {
             "PUBLIC KEY" | "RSA PUBLIC KEY" => Self::from_der(algorithm, &block.contents),
             "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY" => Err(KeyError::Private),
-            "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => {
-                Err(KeyError::Malformed(
-                    "a certificate; take the public key out of it with `openssl x509 -pubkey -noout`",
-                ))
-            }
+            "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => Err(KeyError::Malformed(
+                "a certificate; take the public key out of it with `openssl x509 -pubkey -noout`",
+            )),
             _ => Err(KeyError::Malformed("the PEM block is not a public key")),
         }
     }

@@ -182,7 +182,7 @@ pub enum ClientError {
     #[error("the client secret is {0}: make it at random")]
     Weak(WeakSecret),
     /// There is a client of that identifier.
-    #[error("there are two clients called {0}")]
+    #[error("there are two clients called {}", .0.quoted())]
     Twice(ClientId),
 }
 

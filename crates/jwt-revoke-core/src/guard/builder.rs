@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    Guard, Outage, Shared, cache::TokenCache, outage::OutageLog, promise::Promise, refusals::Refusals,
+    Guard, Outage, Shared, cache::TokenCache, outage::OutageLog, promise::Promise,
+    refusals::Refusals,
 };
 use crate::{
     defaults, meters::GuardMeters, revocation::Horizons, store::AnyStore, verify::Verifier,

@@ -304,7 +304,7 @@ pub fn keys(algorithm: Algorithm) -> (SigningKey, DecodingKey) {
     ) {
         let secret: Vec<u8> = (0..64_u8).map(|n| n.wrapping_mul(167) ^ 0x5a).collect();
         let key = SigningKey::from_secret(algorithm, &secret).expect("a strong secret");
-        return (key, DecodingKey::from_secret(&secret));
+        return (key, DecodingKey::from_secret(&secret).expect("not empty"));
     }
     let key = SigningKey::generate(algorithm).expect("a key can be made");
     let jwks = KeySet::from(key.verification_key()).to_jwks();

@@ -307,3 +307,65 @@ fn each_command_that_a_page_shows_names_a_program_that_there_is() {
     }
     assert!(seen >= 8, "the pages are read wrongly: {seen} commands");
 }
+
+/// What a line of documentation, or of an example, publishes as a secret: literals beside that word, and
+/// values of variables with it in their names.
+fn published_secrets(line: &str) -> Vec<String> {
+    if !line.to_ascii_lowercase().contains("secret") {
+        return Vec::new();
+    }
+    let quoted = line.split('"').skip(1).step_by(2);
+    let assigned = line.split("SECRET=").skip(1);
+    let assigned = assigned.filter_map(|rest| rest.split([' ', '`', '\'', '"', '\\']).next());
+    let is_given = line.contains("from_secret(") || line.contains("confidential(");
+    quoted
+        .filter(|text| is_given || !text.contains(' '))
+        .chain(assigned)
+        .filter(|text| text.len() >= 32)
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn t33_no_secret_that_these_pages_publish_is_accepted() {
+    use jwt_revoke_core::verify::{Algorithm, SigningKey};
+
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut folders = vec![root.to_owned()];
+    let (mut lines, mut published) = (0, Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                // The secrets of tests are for no user.
+                if !name.starts_with('.') && !["target", "tests", "node_modules"].contains(&&*name)
+                {
+                    folders.push(path);
+                }
+                continue;
+            }
+            let in_examples = path.strip_prefix(root).unwrap().starts_with("examples");
+            let is_code = name.ends_with(".rs");
+            if !is_code && !name.ends_with(".md") && !in_examples {
+                continue;
+            }
+            // Binary files have no documentation.
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            for line in text.lines() {
+                let is_doc = ["///", "//!"].map(|mark| line.trim_start().starts_with(mark));
+                if is_code && !in_examples && !is_doc.contains(&true) {
+                    continue;
+                }
+                lines += 1;
+                published.extend(published_secrets(line));
+            }
+        }
+    }
+    assert!(lines > 1_000, "{lines} lines read");
+    assert!(!published.is_empty(), "the demonstration publishes one");
+    for secret in published {
+        let key = SigningKey::from_secret(Algorithm::HS256, secret.as_bytes());
+        assert!(key.is_err(), "{secret} is published and accepted");
+    }
+}

@@ -41,6 +41,10 @@ pub const MAX_HEADER_BYTES: usize = 2 * 1024;
 /// The most elements of `aud`, and of a claim that is a revocation dimension.
 pub const MAX_CLAIM_ELEMENTS: usize = 16;
 
+/// The most digits before and after the decimal point of a number that is a revocation dimension.
+/// Enough for each double.
+pub const MAX_NUMBER_DIGITS: usize = 400;
+
 /// The longest identifier in a token (`iss`, `sub`, an element of `aud`, `jti`, `sid`, `client_id`,
 /// `azp`, `kid`), in bytes.
 pub const MAX_ID_BYTES: usize = 1024;
@@ -156,6 +160,9 @@ pub const MAX_CACHED_TOKEN_BYTES: usize = 4 * 1024;
 
 /// The most JSON that an application may add to a token, in bytes.
 pub const MAX_OWN_CLAIMS_BYTES: usize = 1024;
+
+/// How often the log tells of tokens that are refused for one and the same reason.
+pub const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often the log tells of an outage that goes on.
 pub const OUTAGE_LOG_INTERVAL: Duration = Duration::from_secs(5);

@@ -102,6 +102,7 @@ pub mod guard;
 mod meters;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+mod quoted;
 mod report;
 pub mod revocation;
 pub mod session;
@@ -114,6 +115,7 @@ pub mod wire;
 pub use clock::FakeClock;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use guard::{Access, Denied, Guard};
+pub use quoted::Quoted;
 pub use report::Report;
 pub use session::Issuer;
 pub use verify::Verifier;

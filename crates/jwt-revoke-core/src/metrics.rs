@@ -61,6 +61,8 @@ macro_rules! metrics {
 metrics! {
     CHECKS, Counter, "count", "jwt_revoke_checks_total" ["guard", "path", "outcome"]
         "Tokens that were checked, by who decided and how.";
+    REFUSED_TOKENS, Counter, "count", "jwt_revoke_refused_tokens_total" ["guard", "kind", "reason"]
+        "Tokens that are not genuine, not for this service or not in force, by the reason.";
     VERIFY, Histogram, "seconds", "jwt_revoke_verify_seconds" ["guard"]
         "How long signature and claims took, of tokens that were not in the cache.";
     TOKEN_CACHE_LOOKUPS, Counter, "count", "jwt_revoke_token_cache_lookups_total" ["guard", "result"]

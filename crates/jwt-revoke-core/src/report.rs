@@ -2,8 +2,11 @@
 
 use std::{error::Error, fmt};
 
+use crate::quoted::{self, Quoted};
+
 /// An error and all of its causes, parted by colons. `Display` of an error tells only its own part. What
-/// has been said already is not said again.
+/// has been said already is not said again. Characters that cannot be printed are escaped: what an application's
+/// errors quote may come from outside.
 ///
 /// ```
 /// use jwt_revoke_core::Report;
@@ -14,8 +17,13 @@ use std::{error::Error, fmt};
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a>(pub &'a (dyn Error + 'static));
 
-impl fmt::Display for Report<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Report<'_> {
+    /// The same as the value of a field: between quotes, so that it cannot be taken for other fields.
+    pub fn quoted(self) -> Quoted<String> {
+        Quoted(self.to_text())
+    }
+
+    fn to_text(self) -> String {
         let mut said = self.0.to_string();
         let mut cause = self.0.source();
         while let Some(error) = cause {
@@ -26,7 +34,13 @@ impl fmt::Display for Report<'_> {
             }
             cause = error.source();
         }
-        f.write_str(&said)
+        said
+    }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        quoted::write_escaped(&self.to_text(), f)
     }
 }
 

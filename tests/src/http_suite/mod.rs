@@ -94,6 +94,7 @@ macro_rules! http_suite {
             a_renderer_renders_the_refusals_of_layers_extractors_and_scopes
             of_layers_in_layers_the_inner_one_words_the_refusals
             denials_are_logged_with_their_causes
+            t34_a_token_that_a_setting_refuses_is_told_to_the_operator
             head_is_checked_like_get
             t9_two_authorization_headers_are_400
             t9_a_malformed_bearer_token_is_400

@@ -1,7 +1,8 @@
 //! Who is let through, and what the others are told.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jwt_revoke_core::{guard::Target, session::Grant, token::Scope};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Fixture, Server};
 use crate::{
@@ -248,4 +249,30 @@ pub async fn head_is_checked_like_get(server: &Server) {
     assert_eq!((response.status, response.body.as_str()), (200, ""));
     let response = server.send(head("a.b.c")).await;
     assert_eq!((response.status, response.body.as_str()), (401, ""));
+}
+
+/// The client learns nothing, so the operator must.
+pub async fn t34_a_token_that_a_setting_refuses_is_told_to_the_operator(server: &Server) {
+    let key = server.fixture.issuer.key();
+    let issued = server.fixture.login("alice").await;
+    let claims = issued.token().split('.').nth(1).unwrap();
+    let claims = URL_SAFE_NO_PAD.decode(claims).unwrap();
+    let mut claims: Value = serde_json::from_slice(&claims).unwrap();
+    // Of this test alone: the log is that of the whole process.
+    let audience = format!("https://{}.example", issued.session());
+    claims["aud"] = json!(audience);
+    let token = key.sign("at+jwt", &claims).unwrap();
+    server.fixture.keep_secret(&token);
+    for _ in 0..3 {
+        assert_invalid_token(&server.get("/me", &token).await);
+    }
+    let logs = logs::captured();
+    let found = format!("found={audience}");
+    let lines: Vec<_> = logs.lines().filter(|line| line.contains(&found)).collect();
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(
+        lines[0].contains(" WARN ") && lines[0].contains("expected=api"),
+        "{}",
+        lines[0]
+    );
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Of the client `api`.
-const SECRET: &str = "hGg3vWq0aZ6x_4TnYpKcR9sLd2MfBuJ7";
+const SECRET: &str = "tV5nXe8RkZq2_Lw9YbGs4JmPc7HdUo3A";
 
 pub async fn oauth_clients_find_the_endpoints(program: &Program) {
     let settings = [("JWT_REVOKE_ISSUER", "http://127.0.0.1:3000")];

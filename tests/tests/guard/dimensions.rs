@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use jwt_revoke_core::{
-    Clock as _,
-    guard::Target,
+    Clock as _, Denied,
+    guard::{RevokeError, Target},
     revocation::Dimension,
-    verify::{KeySet, SigningKey, Verifier},
+    token::{ClaimValue, Decimal},
+    verify::{KeySet, SigningKey, Verifier, VerifyError},
 };
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
 use crate::{AUDIENCE, Foreign, ISSUER, key, revoked_by, tenant};
 
@@ -208,5 +209,107 @@ async fn t12_a_token_at_hand_is_revoked_at_its_own_issuer() {
         foreign.guard.revoke(make(&access)).await.unwrap();
         assert!(!foreign.is_admitted(&foreign.token(other)).await);
         assert!(foreign.is_admitted(&foreign.token(json!({}))).await);
+    }
+}
+
+/// A good token in which `tenant` is this JSON, to the letter.
+fn of_tenant(foreign: &Foreign, tenant: &str) -> String {
+    let now = foreign.clock.now().whole_seconds();
+    let claims = format!(
+        r#"{{"iss":"{ISSUER}","aud":"{AUDIENCE}","sub":"alice","jti":"j","iat":{now},"exp":{},"tenant":{tenant}}}"#,
+        now + 900
+    );
+    let claims = RawValue::from_string(claims).unwrap();
+    foreign.key.sign("at+jwt", &claims).unwrap()
+}
+
+#[tokio::test]
+async fn t31_a_number_is_revoked_whatever_its_size_and_spelling() {
+    let text = |text: &str| ClaimValue::from(text.parse::<Decimal>().unwrap());
+    let two_to_64 = "18446744073709551616";
+    let rows: Vec<(ClaimValue, &str, &str)> = vec![
+        (text(two_to_64), two_to_64, "18446744073709551617"),
+        ((1_u128 << 64).into(), two_to_64, "18446744073709551617"),
+        (
+            (1_u128 << 64).into(),
+            "1.8446744073709551616E19",
+            "18446744073709551615",
+        ),
+        // All that an application has that reads claims into doubles.
+        (
+            18_446_744_073_709_551_616_f64.into(),
+            two_to_64,
+            "18446744073709551615",
+        ),
+        (
+            (-(1_i128 << 70)).into(),
+            "[1,-1180591620717411303424]",
+            "1180591620717411303424",
+        ),
+        (
+            u64::MAX.into(),
+            "18446744073709551615",
+            "18446744073709551614",
+        ),
+        (
+            i64::MIN.into(),
+            "-9223372036854775808",
+            "-9223372036854775807",
+        ),
+        (
+            9_007_199_254_740_993_u64.into(),
+            "9007199254740993.0",
+            "9007199254740992",
+        ),
+        (100.into(), "1e2", "100.5"),
+        (100.0.into(), "100", "1e3"),
+        (0.into(), "-0", "1e-9"),
+        ((-0.0).into(), "0", "-1"),
+        (0.1.into(), "1e-1", "0.11"),
+        (0.1.into(), "0.1000000000000000055511151231257827", "0.2"),
+        (
+            text("0.30000000000000000001"),
+            "0.30000000000000000001",
+            "0.30000000000000000002",
+        ),
+        (1e300.into(), "1e300", "1e301"),
+    ];
+    for (value, dead, alive) in rows {
+        let foreign = Foreign::new();
+        let tokens = [dead, alive].map(|json| of_tenant(&foreign, json));
+        for token in &tokens {
+            assert!(foreign.is_admitted(token).await, "{dead} {alive}");
+        }
+        let target = Target::claim(&tenant(), value.clone());
+        foreign.guard.revoke(target).await.unwrap();
+        assert!(!foreign.is_admitted(&tokens[0]).await, "{value:?} {dead}");
+        assert!(foreign.is_admitted(&tokens[1]).await, "{value:?} {alive}");
+    }
+}
+
+#[tokio::test]
+async fn t31_a_token_whose_value_no_revocation_could_name_is_refused() {
+    let foreign = Foreign::new();
+    for json in [
+        "1e309",
+        "1e-500",
+        "-1e999999999999",
+        r#"{"$serde_json::private::RawValue":"\"acme\""}"#,
+        r#"{"$serde_json::private::Number":"7"}"#,
+        r#"["acme",{"$serde_json::private::RawValue":"7"}]"#,
+    ] {
+        let denied = foreign.guard.check(&of_tenant(&foreign, json)).await;
+        assert!(
+            matches!(
+                denied,
+                Err(Denied::Invalid(VerifyError::InvalidDimension(_)))
+            ),
+            "{json}: {denied:?}"
+        );
+    }
+    for number in [f64::NAN, f64::INFINITY] {
+        let target = Target::claim(&tenant(), number);
+        let error = foreign.guard.revoke(target).await.unwrap_err();
+        assert!(matches!(error, RevokeError::NotANumber(_)), "{error:?}");
     }
 }

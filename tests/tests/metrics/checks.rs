@@ -6,12 +6,13 @@ use jwt_revoke_core::{
     Denied, Guard,
     guard::{Consistency, Outage, Target},
     revocation::{Cutoff, Cutoffs},
-    session::Grant,
+    session::{Grant, Sessions},
     store::{EmbeddedStore, StoreError},
+    verify::{Algorithm, SigningKey},
 };
 use jwt_revoke_tests::controlled_store::{ControlledStore, Mood};
 
-use crate::{Recorded, issuer};
+use crate::{AUDIENCE, ISSUER, Recorded, issuer};
 
 const CHECKS: &str = "jwt_revoke_checks_total";
 const LOOKUPS: &str = "jwt_revoke_token_cache_lookups_total";
@@ -196,4 +197,51 @@ async fn without_a_recorder_nothing_happens() {
     let issued = issuer.issue(&guard, "alice", &Grant::new()).await.unwrap();
     guard.check(issued.token()).await.unwrap();
     guard.record_metrics();
+}
+
+#[tokio::test]
+async fn refused_tokens_are_counted_by_kind_and_reason() {
+    let recorded = Recorded::new();
+    let of = |kind, reason| {
+        recorded.count(
+            "jwt_revoke_refused_tokens_total",
+            &[("guard", "default"), ("kind", kind), ("reason", reason)],
+        )
+    };
+    let issuer = issuer();
+    let guard = Guard::new(issuer.verifier(), EmbeddedStore::in_memory());
+    let sessions = Sessions::new(&guard, issuer.clone());
+    let attempt = sessions.begin().await.unwrap();
+    let pair = sessions
+        .login(attempt, "alice", &Grant::new())
+        .await
+        .unwrap();
+    let stranger = SigningKey::generate(Algorithm::EdDSA).unwrap();
+    let claims = serde_json::json!({"iss": ISSUER, "aud": AUDIENCE});
+    for _ in 0..3 {
+        let token = stranger.sign("at+jwt", &claims).unwrap();
+        guard.check(&token).await.unwrap_err();
+    }
+    guard.check("no token").await.unwrap_err();
+    guard.check(pair.refresh_token()).await.unwrap_err();
+    let own = issuer.key().sign("at+jwt", &claims).unwrap();
+    guard.check(&own).await.unwrap_err();
+    sessions
+        .refresh(pair.access_token(), None)
+        .await
+        .unwrap_err();
+    assert_eq!(of("access", "unknown_key"), 3);
+    assert_eq!(of("access", "not_compact"), 1);
+    assert_eq!(of("access", "other_type"), 1);
+    assert_eq!(of("access", "missing_claim"), 1);
+    assert_eq!(of("refresh", "other_type"), 1);
+    assert_eq!(
+        recorded.count("jwt_revoke_refused_tokens_total", &[]),
+        7,
+        "each once"
+    );
+    // A revoked token is a genuine one.
+    guard.revoke(Target::subject("alice")).await.unwrap();
+    guard.check(pair.access_token()).await.unwrap_err();
+    assert_eq!(recorded.count("jwt_revoke_refused_tokens_total", &[]), 7);
 }

@@ -171,7 +171,7 @@ fn every_word_that_stands_in_a_label_is_explained() {
     let _guard = Guard::new(issuer().verifier(), EmbeddedStore::in_memory());
     let mut words = BTreeSet::new();
     for (_, labels) in recorded.every_series() {
-        for label in ["path", "outcome", "result"] {
+        for label in ["path", "outcome", "result", "kind", "reason"] {
             words.extend(labels.get(label).cloned());
         }
     }

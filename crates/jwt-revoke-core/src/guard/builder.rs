@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Guard, Outage, Shared, cache::TokenCache, outage::OutageLog, promise::Promise};
+use super::{
+    Guard, Outage, Shared, cache::TokenCache, outage::OutageLog, promise::Promise,
+    refusals::Refusals,
+};
 use crate::{
     defaults, meters::GuardMeters, revocation::Horizons, store::AnyStore, verify::Verifier,
 };
@@ -98,6 +101,7 @@ impl GuardBuilder {
             promise: Promise::default(),
             cache: TokenCache::new(token_cache),
             outages: OutageLog::default(),
+            refusals: Refusals::new(),
             meters: GuardMeters::new(&name),
             name,
         };

@@ -121,8 +121,10 @@ async fn watch(access: Access) -> Ended {
         let wait = match look(&access, &mut silence).await {
             Ok(wait) => wait,
             Err(ended) => {
-                let jti = access.jti().map(tracing::field::display);
-                tracing::debug!(jti, reason = %crate::Report(&ended), "an open connection ends");
+                let jti = access
+                    .jti()
+                    .map(|jti| tracing::field::display(jti.quoted()));
+                tracing::debug!(jti, reason = %crate::Report(&ended).quoted(), "an open connection ends");
                 return ended;
             }
         };

@@ -10,6 +10,7 @@ mod ended;
 mod outage;
 mod policy;
 mod promise;
+mod refusals;
 mod revoke;
 mod share;
 mod target;
@@ -43,6 +44,7 @@ use crate::{
     meters::{Cached, GuardMeters, Path, Refreshed, Verdict},
     revocation::{Cutoffs, Horizons, Shard},
     store::{AnyStore, Health, Lookup, StoreError},
+    token::TokenKind,
     verify::{BornAt, VerificationKey, Verified, Verifier, VerifyError},
 };
 
@@ -92,6 +94,7 @@ struct Shared {
     promise: Promise,
     cache: TokenCache,
     outages: outage::OutageLog,
+    refusals: refusals::Refusals,
     meters: GuardMeters,
     name: Box<str>,
 }
@@ -154,7 +157,7 @@ impl Guard {
     /// about it; where this process does not know of that promise, the store is asked.
     ///
     /// A token that is in the cache, over a store that answers from this process, costs no allocation.
-    pub fn check(&self, token: &str) -> Checked {
+    pub fn check(&self, text: &str) -> Checked {
         let span = tracing::debug_span!(
             "check",
             guard = &*self.shared.name,
@@ -164,13 +167,14 @@ impl Guard {
             dimension = Empty,
         );
         let inside = span.enter();
-        let token = match self.verified(token) {
+        let token = match self.verified(text) {
             Ok(token) => token,
             Err(VerifyError::LivesTooLong) if self.is_for_own_tokens() => {
                 drop(inside);
-                return self.check_afresh(token, span);
+                return self.check_afresh(text, span);
             }
             Err(invalid) => {
+                self.refused(TokenKind::Access, text, self.verifier(), &invalid);
                 let refused = Err(Denied::Invalid(invalid));
                 self.tell(&span, Path::Verify, &refused);
                 return Checked::Now(refused);
@@ -199,13 +203,13 @@ impl Guard {
 
     /// Decides about a genuine token of our own that lives longer than this process knows entries to be
     /// kept: another process may have raised the store's horizons since.
-    fn check_afresh(&self, token: &str, span: Span) -> Checked {
+    fn check_afresh(&self, text: &str, span: Span) -> Checked {
         let (guard, outside) = (self.clone(), span.clone());
-        let token = Box::<str>::from(token);
+        let text = Box::<str>::from(text);
         Checked::Later(
             async move {
                 let token = match guard.ask_horizons().await {
-                    Ok(()) => guard.verified(&token).map_err(Denied::Invalid),
+                    Ok(()) => guard.verified(&text).map_err(Denied::Invalid),
                     // Whatever the outage policy says: such a token could outlive its revocation.
                     Err(error) => Err(Denied::StoreUnavailable(error)),
                 };
@@ -215,8 +219,11 @@ impl Guard {
                         guard.decide(token, found, Path::Store, &span)
                     }
                     Err(denied) => {
-                        let path = match denied {
-                            Denied::Invalid(_) => Path::Verify,
+                        let path = match &denied {
+                            Denied::Invalid(invalid) => {
+                                guard.refused(TokenKind::Access, &text, guard.verifier(), invalid);
+                                Path::Verify
+                            }
                             _ => Path::Policy,
                         };
                         let refused = Err(denied);
@@ -302,6 +309,25 @@ impl Guard {
     /// Counts a refresh.
     pub(crate) fn refreshed(&self, outcome: Refreshed) {
         self.shared.meters.refreshed(outcome);
+    }
+
+    /// Counts a token that `verifier` has refused, and tells the operator of it if a setting may be the
+    /// cause.
+    #[cold]
+    pub(crate) fn refused(
+        &self,
+        kind: TokenKind,
+        token: &str,
+        verifier: &Verifier,
+        error: &VerifyError,
+    ) {
+        let Shared {
+            name,
+            meters,
+            refusals,
+            ..
+        } = &*self.shared;
+        refusals.refused((name, meters), kind, token, verifier, error);
     }
 
     /// Has the store keep entries as long as the tokens of this guard need. Once is enough for the
@@ -474,8 +500,8 @@ impl Guard {
             (Some(error), Outage::Deny) => return Err(Denied::StoreUnavailable(error)),
             (Some(error), Outage::Allow) => {
                 tracing::warn!(
-                    jti = token.verified.registered().jti.as_ref().map(tracing::field::display),
-                    error = %Report(&error),
+                    jti = token.verified.registered().jti.as_ref().map(|jti| display(jti.quoted())),
+                    error = %Report(&error).quoted(),
                     "let through without knowing whether the token was revoked"
                 );
                 Standing::Unknown

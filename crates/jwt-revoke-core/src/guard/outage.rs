@@ -32,7 +32,7 @@ struct State {
 impl OutageLog {
     pub(super) fn failed(&self, error: &StoreError, now: Timestamp) {
         if let Some(failures) = self.to_tell(now) {
-            tracing::warn!(failures, reason = %Report(error), "the store fails");
+            tracing::warn!(failures, reason = %Report(error).quoted(), "the store fails");
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::target::What;
 use crate::{
+    Quoted,
     clock::Timestamp,
     defaults,
     guard::{Access, Guard, Target},
@@ -32,6 +33,9 @@ pub enum RevokeError {
     /// A value is empty.
     #[error("the value to revoke is empty")]
     EmptyValue,
+    /// A value is an infinity or a NaN, which no token can have.
+    #[error("the value to revoke is not a number: no token can have it in {0:?}")]
+    NotANumber(Box<str>),
 }
 
 impl Guard {
@@ -64,8 +68,8 @@ impl Guard {
             tracing::info!(
                 dimension = %audit.dimension,
                 digest = %revocation.digest,
-                cause = audit.cause.as_deref(),
-                actor = audit.actor.as_deref(),
+                cause = audit.cause.as_deref().map(|cause| display(Quoted(cause))),
+                actor = audit.actor.as_deref().map(|actor| display(Quoted(actor))),
                 "revoked"
             );
         }
@@ -86,6 +90,9 @@ impl Guard {
             }
             What::Value(dimension, value) => self.value(target, dimension.clone(), value)?,
             What::Claim(name, value) => {
+                if !value.is_possible() {
+                    return Err(RevokeError::NotANumber(name.clone()));
+                }
                 let name = self.claim_named(name)?;
                 self.value(target, Dimension::Claim(name), &value.canonical())?
             }

@@ -3,10 +3,10 @@
 #[cfg(feature = "redis")]
 use std::time::Duration;
 
-use super::{Cached, Path, Refreshed, Verdict};
+use super::{Cached, Path, Reason, Refreshed, Verdict};
 #[cfg(feature = "redis")]
 use super::{ReplicaState, Restart};
-use crate::guard::CacheStats;
+use crate::{guard::CacheStats, token::TokenKind};
 
 pub(crate) struct GuardMeters;
 
@@ -28,6 +28,9 @@ impl GuardMeters {
 
     #[inline(always)]
     pub(crate) fn refreshed(&self, _outcome: Refreshed) {}
+
+    #[inline(always)]
+    pub(crate) fn refused(&self, _kind: TokenKind, _reason: Reason) {}
 
     #[inline(always)]
     pub(crate) fn set_cache(&self, _stats: &CacheStats) {}

@@ -12,7 +12,7 @@ mod words;
 pub(crate) use self::backend::EmbeddedMeters;
 pub(crate) use self::{
     backend::GuardMeters,
-    words::{Cached, Path, Refreshed, Verdict},
+    words::{Cached, Path, Reason, Refreshed, Verdict},
 };
 #[cfg(feature = "redis")]
 pub(crate) use self::{backend::RedisMeters, words::Restart};

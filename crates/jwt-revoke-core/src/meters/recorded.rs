@@ -8,7 +8,7 @@ use metrics::{
     Counter, Gauge, Histogram, Key, Label, Level, Metadata, SharedString, Unit, with_recorder,
 };
 
-use super::{Cached, Path, Refreshed, Verdict};
+use super::{Cached, Path, Reason, Refreshed, Verdict};
 #[cfg(feature = "redis")]
 use super::{ReplicaState, Restart};
 #[cfg(feature = "embedded")]
@@ -16,6 +16,7 @@ use crate::store::EmbeddedStats;
 use crate::{
     guard::CacheStats,
     metrics::{self as names, ALL, Kind, Metric},
+    token::TokenKind,
 };
 
 /// Of one guard.
@@ -28,6 +29,8 @@ pub(crate) struct GuardMeters {
     verify: Histogram,
     /// By [`Refreshed`].
     refreshes: [Counter; Refreshed::COUNT],
+    /// Of access and of refresh tokens, by [`Reason`].
+    refusals: [[Counter; Reason::COUNT]; 2],
 }
 
 impl GuardMeters {
@@ -44,7 +47,13 @@ impl GuardMeters {
                 Counter::noop()
             }
         };
+        let refusals = |kind: &'static str| {
+            Reason::each(|reason| {
+                names::REFUSED_TOKENS.counter(with(with(own(), kind), reason.as_str()))
+            })
+        };
         Self {
+            refusals: ["access", "refresh"].map(refusals),
             checks: Path::each(|path| Verdict::each(|verdict| checks(path, verdict))),
             lookups: Cached::each(|found| counter(&names::TOKEN_CACHE_LOOKUPS, found.as_str())),
             verify: names::VERIFY.histogram(own()),
@@ -73,6 +82,14 @@ impl GuardMeters {
 
     pub(crate) fn refreshed(&self, outcome: Refreshed) {
         self.refreshes[outcome as usize].increment(1);
+    }
+
+    pub(crate) fn refused(&self, kind: TokenKind, reason: Reason) {
+        let of_kind = match kind {
+            TokenKind::Access => &self.refusals[0],
+            TokenKind::Refresh => &self.refusals[1],
+        };
+        of_kind[reason as usize].increment(1);
     }
 
     pub(crate) fn set_cache(&self, stats: &CacheStats) {

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::session::{Outcome, RefreshError};
+use crate::{
+    session::{Outcome, RefreshError},
+    verify::VerifyError,
+};
 
 /// Who decided about a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,16 +67,47 @@ pub(crate) enum Refreshed {
     NotSigned,
 }
 
+/// Why a token was refused: [`VerifyError`] without what it says of the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    TooLong,
+    NotCompact,
+    MalformedHeader,
+    DuplicateHeader,
+    UnsupportedHeader,
+    UnsupportedAlgorithm,
+    AlgorithmMismatch,
+    UnknownKey,
+    BadSignature,
+    Untyped,
+    OtherType,
+    MalformedClaims,
+    DuplicateClaim,
+    MissingClaim,
+    InvalidClaim,
+    InvalidDimension,
+    OtherIssuer,
+    OtherAudience,
+    Expired,
+    NotYetValid,
+    IssuedInFuture,
+    LivesTooLong,
+    UnknownBirth,
+    BornInFuture,
+}
+
 /// The words of an enum, in the order of its variants.
 macro_rules! words {
     ($name:ident: $($variant:ident $word:literal)*) => {
+        #[cfg_attr(
+            not(feature = "metrics"),
+            allow(dead_code, reason = "without metrics, not every enum is counted")
+        )]
         impl $name {
-            #[cfg(feature = "metrics")]
             const ALL: &[Self] = &[$(Self::$variant),*];
 
             /// How many there are.
-            #[cfg(feature = "metrics")]
-            pub(super) const COUNT: usize = Self::ALL.len();
+            pub(crate) const COUNT: usize = Self::ALL.len();
 
             /// Something for each, in the order of their numbers.
             #[cfg(feature = "metrics")]
@@ -120,6 +154,65 @@ words!(
     StoreFailed "store_failed"
     NotSigned "not_signed"
 );
+
+words!(
+    Reason:
+    TooLong "too_long"
+    NotCompact "not_compact"
+    MalformedHeader "malformed_header"
+    DuplicateHeader "duplicate_header"
+    UnsupportedHeader "unsupported_header"
+    UnsupportedAlgorithm "unsupported_algorithm"
+    AlgorithmMismatch "algorithm_mismatch"
+    UnknownKey "unknown_key"
+    BadSignature "bad_signature"
+    Untyped "untyped"
+    OtherType "other_type"
+    MalformedClaims "malformed_claims"
+    DuplicateClaim "duplicate_claim"
+    MissingClaim "missing_claim"
+    InvalidClaim "invalid_claim"
+    InvalidDimension "invalid_dimension"
+    OtherIssuer "other_issuer"
+    OtherAudience "other_audience"
+    Expired "expired"
+    NotYetValid "not_yet_valid"
+    IssuedInFuture "issued_in_future"
+    LivesTooLong "lives_too_long"
+    UnknownBirth "unknown_birth"
+    BornInFuture "born_in_future"
+);
+
+impl From<&VerifyError> for Reason {
+    fn from(error: &VerifyError) -> Self {
+        match error {
+            VerifyError::TooLong => Self::TooLong,
+            VerifyError::NotCompact => Self::NotCompact,
+            VerifyError::MalformedHeader => Self::MalformedHeader,
+            VerifyError::DuplicateHeader => Self::DuplicateHeader,
+            VerifyError::UnsupportedHeader(_) => Self::UnsupportedHeader,
+            VerifyError::UnsupportedAlgorithm => Self::UnsupportedAlgorithm,
+            VerifyError::AlgorithmMismatch { .. } => Self::AlgorithmMismatch,
+            VerifyError::UnknownKey => Self::UnknownKey,
+            VerifyError::BadSignature => Self::BadSignature,
+            VerifyError::Untyped => Self::Untyped,
+            VerifyError::OtherType => Self::OtherType,
+            VerifyError::MalformedClaims => Self::MalformedClaims,
+            VerifyError::DuplicateClaim => Self::DuplicateClaim,
+            VerifyError::MissingClaim(_) => Self::MissingClaim,
+            VerifyError::InvalidClaim(_) => Self::InvalidClaim,
+            VerifyError::InvalidDimension(_) => Self::InvalidDimension,
+            VerifyError::OtherIssuer => Self::OtherIssuer,
+            VerifyError::OtherAudience => Self::OtherAudience,
+            VerifyError::Expired => Self::Expired,
+            VerifyError::NotYetValid => Self::NotYetValid,
+            VerifyError::IssuedInFuture => Self::IssuedInFuture,
+            VerifyError::LivesTooLong => Self::LivesTooLong,
+            VerifyError::UnknownBirth => Self::UnknownBirth,
+            VerifyError::BornInFuture => Self::BornInFuture,
+        }
+    }
+}
 
 impl From<&RefreshError> for Refreshed {
     fn from(error: &RefreshError) -> Self {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    defaults,
+    defaults, quoted,
     revocation::{ClaimName, Digest, Dimension},
     token::{ClaimValue, ClientId, KeyId, Scope, Subject},
 };
@@ -33,15 +33,17 @@ impl Grant {
     }
 
     /// What to call the device in the user's list of sessions: at most
-    /// [`MAX_DEVICE_BYTES`](defaults::MAX_DEVICE_BYTES), control characters dropped. Kept by the
-    /// store, not in tokens.
+    /// [`MAX_DEVICE_BYTES`](defaults::MAX_DEVICE_BYTES), what cannot be printed dropped: control and format
+    /// characters, line and paragraph separators. Joiners stay where emoji and scripts beyond ASCII need
+    /// them. Kept by the store, not in tokens.
     pub fn with_device(mut self, label: &str) -> Self {
-        let mut label: String = label.chars().filter(|c| !c.is_control()).collect();
+        let label = quoted::printable(label);
+        let mut label = label.trim();
         let mut end = label.len().min(defaults::MAX_DEVICE_BYTES);
         while !label.is_char_boundary(end) {
             end -= 1;
         }
-        label.truncate(end);
+        label = label[..end].trim_end();
         self.device = (!label.is_empty()).then(|| label.into());
         self
     }
@@ -64,6 +66,9 @@ impl Grant {
         };
         if let Some(name) = claims.keys().find(|name| RESERVED.contains(&name.as_str())) {
             return Err(GrantError::Reserved(name.clone()));
+        }
+        if let Some(name) = private_name(&claims) {
+            return Err(GrantError::PrivateName(name.to_owned()));
         }
         let size = serde_json::to_vec(&claims)
             .map_err(GrantError::Serialize)?
@@ -122,11 +127,30 @@ pub(super) fn claim_values(
         let Some(claim) = claims.get(name.as_str()) else {
             continue;
         };
-        for value in ClaimValue::all_of(claim)? {
-            values.push((Dimension::Claim(name.clone()), value.canonical()));
-        }
+        let found = ClaimValue::all_of(claim)?;
+        let texts = found.iter().flat_map(ClaimValue::findable);
+        values.extend(texts.map(|text| (Dimension::Claim(name.clone()), text)));
     }
     Some(values)
+}
+
+/// The first name that serde_json gives a meaning of its own, at any depth. Claims with one would
+/// come back changed when a refresh reads them from the token: a text would become an object.
+fn private_name(claims: &Map<String, Value>) -> Option<&str> {
+    fn inside(value: &Value) -> Option<&str> {
+        match value {
+            Value::Object(members) => private_name(members),
+            Value::Array(elements) => elements.iter().find_map(inside),
+            _ => None,
+        }
+    }
+
+    claims.iter().find_map(|(name, value)| {
+        let is_private = name.starts_with("$serde_json::private::");
+        is_private
+            .then_some(name.as_str())
+            .or_else(|| inside(value))
+    })
 }
 
 /// The application's claims cannot be granted.
@@ -142,6 +166,9 @@ pub enum GrantError {
     /// A name is one of the registered claims.
     #[error("the claim {0:?} is set by the issuer")]
     Reserved(String),
+    /// The name of a member, at any depth, is one that serde_json reads as something else.
+    #[error("the claims have the member {0:?}, a private name of serde_json: leave it out")]
+    PrivateName(String),
     /// More than [`MAX_OWN_CLAIMS_BYTES`](defaults::MAX_OWN_CLAIMS_BYTES) of JSON.
     #[error("the claims take {size} bytes, more than the {limit} allowed", limit = defaults::MAX_OWN_CLAIMS_BYTES)]
     TooLarge {

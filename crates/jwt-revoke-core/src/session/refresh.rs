@@ -23,7 +23,7 @@ use crate::{
         ReuseScope, Sessions, Welcome,
     },
     store::{BoxError, Ending, Index, Rotating, StoreError, Transition, Transitioned},
-    token::{ClientId, Scope, SessionId, Subject},
+    token::{ClientId, Scope, SessionId, Subject, TokenKind},
     verify::{Verified, VerifyError},
 };
 
@@ -84,8 +84,12 @@ impl Sessions {
         };
         guard.refreshed(refreshed);
         span.record("outcome", refreshed.as_str());
+        if let Err(RefreshError::Invalid(error)) = &exchanged {
+            let verifier = self.0.refresh_verifier();
+            guard.refused(TokenKind::Refresh, token, verifier, error);
+        }
         if let Err(error @ (RefreshError::Hook(_) | RefreshError::Issue(_))) = &exchanged {
-            tracing::warn!(reason = %Report(error), "the application failed a refresh");
+            tracing::warn!(reason = %Report(error).quoted(), "the application failed a refresh");
         }
         exchanged.map(|(_, pair)| pair)
     }

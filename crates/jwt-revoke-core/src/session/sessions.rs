@@ -301,14 +301,14 @@ impl Inner {
     pub(super) fn tell(&self, event: &Event) {
         match &event.kind {
             EventKind::ReuseDetected(scope) => tracing::warn!(
-                subject = %event.subject,
-                session = event.session.as_ref().map(tracing::field::display),
+                subject = %event.subject.quoted(),
+                session = event.session.as_ref().map(|id| tracing::field::display(id.quoted())),
                 ?scope,
                 "a spent refresh token came back"
             ),
             kind => tracing::info!(
-                subject = %event.subject,
-                session = event.session.as_ref().map(tracing::field::display),
+                subject = %event.subject.quoted(),
+                session = event.session.as_ref().map(|id| tracing::field::display(id.quoted())),
                 ?kind,
                 "session event"
             ),

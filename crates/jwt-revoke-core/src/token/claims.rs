@@ -4,7 +4,6 @@ use std::{fmt, str::FromStr};
 
 use crate::{
     clock::Timestamp,
-    defaults,
     token::{ClientId, Jti, SessionId, Subject},
 };
 
@@ -127,135 +126,9 @@ impl fmt::Display for Scope {
 #[error("not a scope: printable ascii without quotes and backslashes, parted by single spaces")]
 pub struct InvalidScope(());
 
-/// One value of a claim that the application made a revocation dimension. Texts and numbers
-/// differ: the tenant `"7"` is not the tenant `7`.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum ClaimValue {
-    /// A JSON string.
-    Text(Box<str>),
-    /// A whole number, however the token spells it (`7`, `7.0`, `70e-1`).
-    Integer(i128),
-    /// Any other finite number.
-    Number(f64),
-}
-
-impl ClaimValue {
-    /// The value as bytes that differ whenever two values differ: `s` and the text, or `n` and the
-    /// number in decimal.
-    pub fn canonical(&self) -> String {
-        match self {
-            Self::Text(text) => format!("s{text}"),
-            Self::Integer(number) => format!("n{number}"),
-            Self::Number(number) => format!("n{number}"),
-        }
-    }
-
-    /// Reads a JSON value; `None` if it is neither a text nor a number.
-    pub fn from_json(value: &serde_json::Value) -> Option<Self> {
-        match value {
-            serde_json::Value::String(text) => Some(Self::Text(text.as_str().into())),
-            serde_json::Value::Number(number) => Self::from_number(number),
-            _ => None,
-        }
-    }
-
-    /// The values of a claim that is a dimension, each once; `None` if it is anything but a text, a
-    /// number, or an array of at most [`MAX_CLAIM_ELEMENTS`](defaults::MAX_CLAIM_ELEMENTS) of them.
-    pub(crate) fn all_of(claim: &serde_json::Value) -> Option<Vec<Self>> {
-        let elements = match claim {
-            serde_json::Value::Array(elements) => elements.as_slice(),
-            other => std::slice::from_ref(other),
-        };
-        if elements.len() > defaults::MAX_CLAIM_ELEMENTS {
-            return None;
-        }
-        let mut values = Vec::with_capacity(elements.len());
-        for element in elements {
-            let value = Self::from_json(element)?;
-            if !values.contains(&value) {
-                values.push(value);
-            }
-        }
-        Some(values)
-    }
-
-    fn from_number(number: &serde_json::Number) -> Option<Self> {
-        if let Some(integer) = number.as_i128() {
-            return Some(Self::Integer(integer));
-        }
-        number.as_f64().map(Self::from)
-    }
-}
-
-impl From<&str> for ClaimValue {
-    fn from(text: &str) -> Self {
-        Self::Text(text.into())
-    }
-}
-
-impl From<String> for ClaimValue {
-    fn from(text: String) -> Self {
-        Self::Text(text.into())
-    }
-}
-
-impl From<i64> for ClaimValue {
-    fn from(number: i64) -> Self {
-        Self::Integer(number.into())
-    }
-}
-
-impl From<u64> for ClaimValue {
-    fn from(number: u64) -> Self {
-        Self::Integer(number.into())
-    }
-}
-
-impl From<f64> for ClaimValue {
-    fn from(number: f64) -> Self {
-        const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53: beyond it, floats skip integers.
-        if number.fract() == 0.0 && number.abs() <= EXACT {
-            // In range by the line above, so the conversion is exact.
-            Self::Integer(number as i128)
-        } else {
-            Self::Number(number)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn canonical(json: &str) -> Option<String> {
-        ClaimValue::from_json(&serde_json::from_str(json).unwrap()).map(|value| value.canonical())
-    }
-
-    #[test]
-    fn one_number_in_several_spellings_is_one_value() {
-        for json in ["7", "7.0", "70e-1"] {
-            assert_eq!(canonical(json).as_deref(), Some("n7"), "{json}");
-        }
-        assert_eq!(canonical("0.5"), canonical("5e-1"));
-        assert_eq!(
-            canonical("18446744073709551615").as_deref(),
-            Some("n18446744073709551615")
-        );
-    }
-
-    #[test]
-    fn a_text_never_equals_a_number() {
-        assert_ne!(canonical("\"7\""), canonical("7"));
-        assert_ne!(canonical("\"n7\""), canonical("7"));
-    }
-
-    #[test]
-    fn other_json_is_no_value() {
-        for json in ["null", "true", "{}", "[]"] {
-            assert_eq!(canonical(json), None, "{json}");
-        }
-    }
 
     #[test]
     fn a_scope_with_stray_bytes_is_not_a_scope() {

@@ -4,7 +4,10 @@ use std::fmt;
 
 use uuid::{Builder, Uuid};
 
-use crate::clock::Timestamp;
+use crate::{
+    clock::Timestamp,
+    quoted::{self, Quoted},
+};
 
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -17,6 +20,11 @@ macro_rules! text_id {
             /// The text as it stands in the token.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// The text as the value of a field in a log, which it cannot break out of.
+            pub fn quoted(&self) -> Quoted<&str> {
+                Quoted(&self.0)
             }
         }
 
@@ -39,9 +47,10 @@ macro_rules! text_id {
         }
 
         impl fmt::Display for $name {
-            /// Escapes control characters: an identifier comes from outside and ends in log lines.
+            /// Escapes what cannot be printed: an identifier comes from outside and ends in log lines.
+            /// In a field of a log write [`quoted`](Self::quoted): a space and `=` are not escaped.
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write_escaped(&self.0, f)
+                quoted::write_escaped(&self.0, f)
             }
         }
 
@@ -133,18 +142,6 @@ fn uuid_instant(text: &str) -> Option<Timestamp> {
     u64::try_from(bits).ok().map(Timestamp::from_millis)
 }
 
-fn write_escaped(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    use fmt::Write as _;
-    for c in text.chars() {
-        if c.is_control() {
-            write!(f, "{}", c.escape_default())?;
-        } else {
-            f.write_char(c)?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +179,10 @@ mod tests {
 
     #[test]
     fn a_line_break_in_an_identifier_cannot_forge_a_log_line() {
-        assert_eq!(Jti::from("a\r\nb\u{0}").to_string(), "a\\r\\nb\\u{0}");
+        assert_eq!(Jti::from("a\r\nb\u{0}").to_string(), "a\\r\\nb\\0");
+        assert_eq!(
+            Jti::from("a\u{2028}\u{202e}b c").to_string(),
+            "a\\u{2028}\\u{202e}b c"
+        );
     }
 }

@@ -60,8 +60,8 @@ pub enum VerifyError {
     /// A claim has the wrong type, is empty, too long, or out of range.
     #[error("token has an invalid {0:?}")]
     InvalidClaim(&'static str),
-    /// A claim that the application made a revocation dimension is not a text, a number, or an
-    /// array of at most 16 of them.
+    /// A claim that the application made a revocation dimension is not a text, a number that is a
+    /// [`Decimal`](crate::token::Decimal), or an array of at most 16 of them.
     #[error("token has an invalid {0:?}, which is a revocation dimension")]
     InvalidDimension(crate::revocation::ClaimName),
     /// `iss` is another issuer.

@@ -3,11 +3,13 @@
 use std::{borrow::Cow, fmt};
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 
 use crate::{
     defaults,
+    token::KeyId,
     verify::{
-        VerifyError,
+        Algorithm, VerifyError,
         json::{Names, Skipped, Text},
     },
 };
@@ -24,10 +26,10 @@ pub(super) struct Header<'a> {
 impl<'a> Header<'a> {
     /// Reads the JSON of a header.
     pub(super) fn parse(json: &'a [u8]) -> Result<Self, VerifyError> {
-        if json.len() > defaults::MAX_HEADER_BYTES {
+        let json = std::str::from_utf8(json).map_err(|_| VerifyError::MalformedHeader)?;
+        if !fits(json) {
             return Err(VerifyError::MalformedHeader);
         }
-        let json = std::str::from_utf8(json).map_err(|_| VerifyError::MalformedHeader)?;
         let mut fault = VerifyError::MalformedHeader;
         let mut deserializer = serde_json::Deserializer::from_str(json);
         let header = HeaderSeed { fault: &mut fault }.deserialize(&mut deserializer);
@@ -91,6 +93,17 @@ impl<'de> Visitor<'de> for HeaderSeed<'_> {
         let alg = alg.ok_or_else(|| de::Error::missing_field("alg"))?;
         Ok(Header { alg, typ, kid })
     }
+}
+
+/// The JSON of a header as it is signed here.
+pub(super) fn write(alg: Algorithm, typ: &str, kid: &KeyId) -> String {
+    let (typ, kid) = (Value::from(typ), Value::from(kid.as_str()));
+    format!(r#"{{"alg":"{alg}","typ":{typ},"kid":{kid}}}"#)
+}
+
+/// Whether a verifier would look at this header.
+pub(super) fn fits(json: &str) -> bool {
+    json.len() <= defaults::MAX_HEADER_BYTES
 }
 
 /// `crit`, because no extension is understood here and an empty list is not allowed (RFC 7515

@@ -8,6 +8,7 @@ mod algorithm;
 mod claims;
 mod compact;
 mod error;
+mod explain;
 mod header;
 mod json;
 mod key;

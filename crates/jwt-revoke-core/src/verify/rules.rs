@@ -344,15 +344,12 @@ impl Rules {
             let Some(name) = self.dimensions.get(*index) else {
                 continue;
             };
-            let claim = serde_json::from_str(raw.get()).ok();
-            let values = claim
-                .and_then(|claim| ClaimValue::all_of(&claim))
+            let values = ClaimValue::all_in(raw)
                 .ok_or_else(|| VerifyError::InvalidDimension(name.clone()))?;
-            for value in values {
-                let dimension = Dimension::Claim(name.clone());
-                let digest = Digest::of(&dimension, issuer, value.canonical().as_bytes());
-                dimensions.push(dimension);
-                digests.push(digest);
+            let dimension = Dimension::Claim(name.clone());
+            for text in values.iter().flat_map(ClaimValue::findable) {
+                digests.push(Digest::of(&dimension, issuer, text.as_bytes()));
+                dimensions.push(dimension.clone());
             }
         }
         Ok((dimensions, digests))

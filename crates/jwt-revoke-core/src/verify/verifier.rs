@@ -56,7 +56,7 @@ use crate::{
 #[must_use]
 pub struct Verifier {
     ring: Arc<Ring>,
-    rules: Arc<Rules>,
+    pub(super) rules: Arc<Rules>,
 }
 
 impl Verifier {

@@ -28,7 +28,7 @@ impl Refusal {
     /// Of an outage the guard tells at `warn`, once and then every few seconds.
     pub fn of(denied: &Denied, render: &dyn Render) -> Self {
         let refusal = render.render(denied);
-        let (status, reason) = (refusal.status, Report(denied));
+        let (status, reason) = (refusal.status, Report(denied).quoted());
         tracing::debug!(status, %reason, "refused a request");
         refusal
     }

@@ -61,7 +61,7 @@ impl<C> User<C> {
             }
             // The token has nothing to revoke it by, which the verifier was told to allow.
             Err(error) => {
-                tracing::error!(error = %Report(&error), "a logout did not happen");
+                tracing::error!(error = %Report(&error).quoted(), "a logout did not happen");
                 Refusal::server_error().into()
             }
         }

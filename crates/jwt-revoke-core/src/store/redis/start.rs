@@ -36,7 +36,7 @@ pub(super) async fn connect(store: RedisStore) -> Result<RedisStore, StoreError>
             match inner.start().await {
                 Err(error) if is_transient(&error) => {
                     if last.is_none() {
-                        let reason = Report(&error);
+                        let reason = Report(&error).quoted();
                         tracing::info!(?bound, %reason, "waiting for the store to be reached");
                     }
                     last = Some(error);

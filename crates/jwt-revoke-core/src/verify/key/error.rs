@@ -26,9 +26,18 @@ pub enum KeyError {
     /// The key is of another type than its algorithm takes.
     #[error("the key is not one for {0}")]
     WrongType(Algorithm),
+    /// An RSASSA-PSS key (`id-RSASSA-PSS`, RFC 4055 §3.1) whose type or parameters do not allow the
+    /// algorithm.
+    #[error(
+        "the key is restricted to RSASSA-PSS, by parameters that do not allow {0}: use PS256, PS384 or PS512 with the hash that it names"
+    )]
+    Restricted(Algorithm),
     /// A JWK is pinned to another algorithm than the one asked for.
     #[error("the key is for another algorithm than {0}")]
     OtherAlgorithm(Algorithm),
+    /// A JWK is for none of the algorithms asked for.
+    #[error("the key is for none of the algorithms that were asked for")]
+    NotListed,
     /// A JWK whose `alg`, `kty` or `crv` this crate does not support.
     #[error("{member:?} is {value:?}, which is not supported")]
     Unsupported {
@@ -37,8 +46,8 @@ pub enum KeyError {
         /// Its value, cut short.
         value: String,
     },
-    /// A symmetric JWK without `alg`, and nobody has said what it is for.
-    #[error("the key does not say its algorithm")]
+    /// A symmetric JWK without `alg`, and the caller names no algorithm.
+    #[error("the key does not say its algorithm: add \"alg\", or name the algorithm")]
     NoAlgorithm,
     /// `use` is not `sig`, or `key_ops` lacks `verify` (RFC 7517 §4.2, §4.3).
     #[error("the key is not meant for verifying signatures ({0:?} says so)")]
@@ -55,17 +64,21 @@ pub enum KeyError {
     /// An RSA modulus or exponent with which signatures mean nothing.
     #[error("the RSA key is not sound")]
     UnsoundRsa,
+    /// The certificate in `x5c` is that of another key (RFC 7517 §4.7).
+    #[error("the key is not that of its certificate (\"x5c\")")]
+    OtherCertificate,
     /// A point that is not on its curve, or with which signatures mean nothing.
     #[error("the public key is not a valid point of its curve")]
     InvalidPoint,
     /// Not PEM, DER or JSON of the expected form.
     #[error("the key is malformed: {0}")]
     Malformed(&'static str),
-    /// A `kid` that is empty, too long or not a text.
-    #[error("the key id is empty, too long or not a text")]
+    /// A `kid` that is empty, not a text, longer than [`MAX_ID_BYTES`](defaults::MAX_ID_BYTES), or so
+    /// long in JSON that a header with it exceeds [`MAX_HEADER_BYTES`](defaults::MAX_HEADER_BYTES).
+    #[error("the key id is empty, not a text, or too long for the header of a token")]
     InvalidKeyId,
     /// Another key of the set has the same id.
-    #[error("another key of the set has the same id {0}")]
+    #[error("another key of the set has the same id {}", .0.quoted())]
     DuplicateKeyId(KeyId),
     /// Symmetric and public keys in one set: whoever can read such a set can sign.
     #[error("symmetric and public keys must not be in one set")]
@@ -101,7 +114,7 @@ fn first_reason(refused: &[RefusedKey]) -> String {
 
 /// A key of a JWK set that was left out, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("key {index} of the set ({}): {reason}", .id.as_ref().map_or("no kid", |id| id.as_str()).escape_debug())]
+#[error("key {index} of the set ({}): {reason}", .id.as_ref().map_or("no kid".to_owned(), |id| id.quoted().to_string()))]
 #[non_exhaustive]
 pub struct RefusedKey {
     /// Its place in the array, from 0.
@@ -122,6 +135,12 @@ pub enum SignError {
     /// The claims are not a JSON object (RFC 7519 §4).
     #[error("the claims are not a JSON object")]
     NotAnObject,
+    /// The header would be longer than any verifier accepts, because of its `typ`.
+    #[error(
+        "the token's header would be longer than {} bytes: its \"typ\" is too long",
+        defaults::MAX_HEADER_BYTES
+    )]
+    HeaderTooLong,
     /// The token would be longer than any verifier accepts.
     #[error("the token would be longer than {} bytes", defaults::MAX_TOKEN_BYTES)]
     TooLong,

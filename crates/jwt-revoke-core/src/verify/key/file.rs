@@ -27,15 +27,22 @@ pub(super) fn write(key: &SigningKey, material: &[u8]) -> Zeroizing<String> {
 
 /// Reads what `write` wrote.
 pub(super) fn read(text: &str) -> Result<SigningKey, KeyError> {
+    // Around it may be what around PEM may be: a byte order mark, quotes.
+    let text = text.trim_start_matches(['\u{feff}', '"', '\'', ' ']);
+    // In a text with line breaks a `\n` belongs to the id, which is written as JSON.
+    let lines: Vec<&str> = if text.contains('\n') {
+        text.lines().map(str::trim).collect()
+    } else {
+        pem::lines(text).collect()
+    };
     let field = |name: &str| {
-        text.lines()
-            .take_while(|line| !line.starts_with("-----"))
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-            .map(str::trim)
+        let header = lines.iter().take_while(|line| !line.starts_with("-----"));
+        let mut values = header.filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        values.next().map(str::trim)
     };
     let algorithm: Algorithm = field("alg")
         .ok_or(KeyError::Malformed(
-            "the key file lacks the line \"alg: ..\"",
+            "the key file lacks the line \"alg: ..\" before the key; write it with `to_key_file`",
         ))?
         .parse()
         .map_err(|_| KeyError::Malformed("the key file names an unknown algorithm"))?;

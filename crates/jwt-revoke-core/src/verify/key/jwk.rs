@@ -2,14 +2,18 @@
 
 use std::borrow::Cow;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::verify::{
     Algorithm, KeyError, VerificationKey,
     algorithm::{Curve, Family},
-    key::public::PublicKey,
+    key::{der, public::PublicKey},
 };
 
 /// The members that matter. A member that occurs twice is an error of serde's.
@@ -37,6 +41,8 @@ struct Jwk<'a> {
     e: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     k: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    x5c: Option<&'a RawValue>,
     d: Option<IgnoredAny>,
     p: Option<IgnoredAny>,
     q: Option<IgnoredAny>,
@@ -46,18 +52,20 @@ struct Jwk<'a> {
     oth: Option<IgnoredAny>,
 }
 
-/// Reads the text of a JWK. `wanted` is the algorithm the caller has named.
-pub(super) fn read(json: &str, wanted: Option<Algorithm>) -> Result<VerificationKey, KeyError> {
+/// Reads the text of a JWK. `wanted` are the algorithms the caller has named.
+pub(super) fn read(json: &str, wanted: Option<&[Algorithm]>) -> Result<VerificationKey, KeyError> {
     let jwk: Jwk<'_> = serde_json::from_str(json).map_err(|_| KeyError::Malformed("not a JWK"))?;
     if jwk.usage.as_ref().is_some_and(|usage| usage != "sig") {
         return Err(KeyError::OtherUse("use"));
     }
-    if jwk
-        .key_ops
-        .as_ref()
-        .is_some_and(|ops| !ops.iter().any(|op| op == "verify"))
-    {
-        return Err(KeyError::OtherUse("key_ops"));
+    if let Some(ops) = &jwk.key_ops {
+        let twice = |(at, op): (usize, &Cow<'_, str>)| ops[..at].contains(op);
+        if ops.iter().enumerate().any(twice) {
+            return Err(KeyError::Malformed("a value occurs twice in \"key_ops\""));
+        }
+        if !ops.iter().any(|op| op == "verify") {
+            return Err(KeyError::OtherUse("key_ops"));
+        }
     }
     let algorithm = jwk.algorithm(wanted)?;
     let key = match algorithm.family() {
@@ -68,15 +76,15 @@ pub(super) fn read(json: &str, wanted: Option<Algorithm>) -> Result<Verification
         _ if jwk.is_private() => return Err(KeyError::Private),
         Family::Rsa => {
             let public = PublicKey::rsa(&member(&jwk.n)?, &member(&jwk.e)?)?;
-            VerificationKey::from_public(algorithm, public)?
+            jwk.public_key(algorithm, public)?
         }
         Family::Ec(curve) => {
             let public = PublicKey::ec(curve, &member(&jwk.x)?, &member(&jwk.y)?)?;
-            VerificationKey::from_public(algorithm, public)?
+            jwk.public_key(algorithm, public)?
         }
         Family::Ed25519 => {
             let public = PublicKey::ed25519(&member(&jwk.x)?)?;
-            VerificationKey::from_public(algorithm, public)?
+            jwk.public_key(algorithm, public)?
         }
     };
     match jwk.kid {
@@ -103,17 +111,21 @@ pub(super) fn peek(json: &str) -> (Option<String>, Option<String>) {
 
 impl Jwk<'_> {
     /// The algorithm, and that `kty` and `crv` are those it takes.
-    fn algorithm(&self, wanted: Option<Algorithm>) -> Result<Algorithm, KeyError> {
+    fn algorithm(&self, wanted: Option<&[Algorithm]>) -> Result<Algorithm, KeyError> {
         let named = match &self.alg {
             Some(name) => {
                 Some(Algorithm::from_name(name).ok_or_else(|| unsupported("alg", Some(name)))?)
             }
             None => None,
         };
-        if let (Some(named), Some(wanted)) = (named, wanted)
-            && named != wanted
-        {
-            return Err(KeyError::OtherAlgorithm(wanted));
+        match (named, wanted) {
+            (Some(named), Some(wanted)) if !wanted.contains(&named) => {
+                return Err(match wanted {
+                    [wanted] => KeyError::OtherAlgorithm(*wanted),
+                    _ => KeyError::NotListed,
+                });
+            }
+            _ => {}
         }
         let crv = self.crv.as_deref();
         let natural = match &*self.kty {
@@ -130,17 +142,53 @@ impl Jwk<'_> {
             "oct" => None,
             other => return Err(unsupported("kty", Some(other))),
         };
-        let algorithm = named.or(wanted).or(natural).ok_or(KeyError::NoAlgorithm)?;
-        let kty = match algorithm.family() {
+        let algorithm = match (named, wanted) {
+            (Some(named), _) => named,
+            (None, Some([wanted])) => *wanted,
+            (None, Some(wanted)) => {
+                let fitting = wanted.iter().find(|algorithm| self.fits(**algorithm));
+                *fitting.ok_or(KeyError::NotListed)?
+            }
+            (None, None) => natural.ok_or(KeyError::NoAlgorithm)?,
+        };
+        if !self.fits(algorithm) {
+            return Err(KeyError::WrongType(algorithm));
+        }
+        Ok(algorithm)
+    }
+
+    /// Whether `kty` and `crv` are those that `algorithm` takes.
+    fn fits(&self, algorithm: Algorithm) -> bool {
+        let (kty, crv) = match algorithm.family() {
             Family::Hmac { .. } => ("oct", None),
             Family::Rsa => ("RSA", None),
             Family::Ec(curve) => ("EC", Some(Curve::name(curve))),
             Family::Ed25519 => ("OKP", Some("Ed25519")),
         };
-        if self.kty != kty.0 || kty.1.is_some_and(|name| crv != Some(name)) {
-            return Err(KeyError::WrongType(algorithm));
+        self.kty == kty && crv.is_none_or(|name| self.crv.as_deref() == Some(name))
+    }
+
+    /// The public key of these members, which the first certificate must hold too (RFC 7517 §4.7). A
+    /// certificate that cannot be read is passed over: nothing is taken from it.
+    fn public_key(
+        &self,
+        algorithm: Algorithm,
+        public: PublicKey,
+    ) -> Result<VerificationKey, KeyError> {
+        let certificate = self.first_certificate();
+        let certified = certificate
+            .as_deref()
+            .and_then(der::public_key_of_certificate);
+        if certified.is_some_and(|der| PublicKey::from_der(algorithm, der).as_ref() != Ok(&public))
+        {
+            return Err(KeyError::OtherCertificate);
         }
-        Ok(algorithm)
+        VerificationKey::from_public(algorithm, public)
+    }
+
+    fn first_certificate(&self) -> Option<Vec<u8>> {
+        let chain: Vec<Cow<'_, str>> = serde_json::from_str(self.x5c?.get()).ok()?;
+        STANDARD.decode(chain.first()?.as_bytes()).ok()
     }
 
     fn is_private(&self) -> bool {

@@ -1,5 +1,7 @@
 //! Keys, each pinned to one algorithm.
 
+mod der;
+mod edwards;
 mod error;
 mod file;
 mod jwk;

@@ -1,8 +1,6 @@
 //! Public keys: read from DER, checked, named by their thumbprint.
 
-use aws_lc_rs::signature::{
-    self, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
-};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ParsedPublicKey};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::DecodingKey;
 use sha2::{Digest as _, Sha256};
@@ -12,6 +10,10 @@ use crate::{
     verify::{
         Algorithm, KeyError,
         algorithm::{Curve, Family},
+        key::{
+            der::{self, RsaUse},
+            edwards,
+        },
     },
 };
 
@@ -37,13 +39,21 @@ impl PublicKey {
     /// Reads a `SubjectPublicKeyInfo` (RFC 5280 §4.1), or for RSA also an `RSAPublicKey` (RFC 8017
     /// appendix A.1.1).
     pub(super) fn from_der(algorithm: Algorithm, der: &[u8]) -> Result<Self, KeyError> {
+        if der::leading_sequence(der).is_some_and(|first| first.len() < der.len()) {
+            return Err(KeyError::Malformed("bytes follow the end of its DER"));
+        }
         match algorithm.family() {
             Family::Hmac { .. } => Err(KeyError::WrongType(algorithm)),
             Family::Rsa => {
-                let key = aws_lc_rs::rsa::PublicKey::from_der(der)
-                    .map_err(|_| KeyError::WrongType(algorithm))?;
-                let parts = signature::RsaPublicKeyComponents::<Vec<u8>>::from(&key);
-                Self::rsa(&parts.n, &parts.e)
+                let key = match der::public_key_info(der) {
+                    Some((identifier, key)) => {
+                        check_rsa_use(identifier, algorithm)?;
+                        key
+                    }
+                    None => der,
+                };
+                let (n, e) = der::rsa_public_key(key).ok_or(KeyError::WrongType(algorithm))?;
+                Self::rsa(n, e)
             }
             Family::Ec(curve) => {
                 let prefix: &[u8] = match curve {
@@ -106,13 +116,13 @@ impl PublicKey {
         })
     }
 
-    /// Checks an Ed25519 key. Under a point of small order, signatures over anything can be made by
-    /// anybody (RFC 8032 §5.1.7 leaves it to the caller).
+    /// Checks an Ed25519 key: a point of the curve, and not one of small order, under which everyone
+    /// can sign (RFC 8032 §5.1.7 leaves it to the caller).
     pub(super) fn ed25519(x: &[u8]) -> Result<Self, KeyError> {
         let x: [u8; 32] = x.try_into().map_err(|_| KeyError::InvalidPoint)?;
         let mut y = x;
         y[31] &= 0x7f;
-        if SMALL_ORDER.contains(&y) || ParsedPublicKey::new(&ED25519, x).is_err() {
+        if SMALL_ORDER.contains(&y) || !edwards::is_point(&x) {
             return Err(KeyError::InvalidPoint);
         }
         Ok(Self::Ed25519 { x })
@@ -166,6 +176,18 @@ impl PublicKey {
             .map(|(name, value)| format!("\"{name}\":\"{value}\""))
             .collect();
         thumbprint_of(&format!("{{{}}}", members.join(",")))
+    }
+}
+
+/// Whether the `AlgorithmIdentifier` with these contents lets an RSA key serve `algorithm`.
+pub(super) fn check_rsa_use(
+    identifier: der::Reader<'_>,
+    algorithm: Algorithm,
+) -> Result<(), KeyError> {
+    match der::rsa_use(identifier, algorithm) {
+        Some(RsaUse::Allowed) => Ok(()),
+        Some(RsaUse::Restricted) => Err(KeyError::Restricted(algorithm)),
+        None => Err(KeyError::WrongType(algorithm)),
     }
 }
 

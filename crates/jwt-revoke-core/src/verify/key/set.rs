@@ -63,13 +63,47 @@ impl KeySet {
     /// # Ok::<_, jwt_revoke_core::verify::KeySetError>(())
     /// ```
     pub fn from_jwks(json: impl AsRef<[u8]>) -> Result<(Self, Vec<RefusedKey>), KeySetError> {
+        Self::read(json.as_ref(), None)
+    }
+
+    /// The same, for these algorithms and no others: for an issuer that publishes its keys without
+    /// `alg` and signs with another algorithm than `RS256`.
+    ///
+    /// A key with an `alg` that is not among them is left out. A key without one is pinned to the
+    /// first of them that takes a key of its type; a key never serves two.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_jwks`](Self::from_jwks).
+    ///
+    /// ```
+    /// use jwt_revoke_core::verify::{Algorithm, KeySet, SigningKey};
+    ///
+    /// let key = SigningKey::generate(Algorithm::PS256)?.verification_key();
+    /// let jwk = key.to_jwk().unwrap().replace(r#""alg":"PS256","#, "");
+    /// let jwks = format!(r#"{{"keys": [{jwk}]}}"#);
+    ///
+    /// let (keys, _) = KeySet::from_jwks_for(&jwks, &[Algorithm::PS256, Algorithm::ES256])?;
+    /// assert_eq!(keys.algorithms(), [Algorithm::PS256]);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_jwks_for(
+        json: impl AsRef<[u8]>,
+        algorithms: &[Algorithm],
+    ) -> Result<(Self, Vec<RefusedKey>), KeySetError> {
+        Self::read(json.as_ref(), Some(algorithms))
+    }
+
+    fn read(
+        json: &[u8],
+        wanted: Option<&[Algorithm]>,
+    ) -> Result<(Self, Vec<RefusedKey>), KeySetError> {
         #[derive(Deserialize)]
         struct Jwks<'a> {
             #[serde(borrow)]
             keys: Vec<&'a RawValue>,
         }
 
-        let json = json.as_ref();
         if json.len() > defaults::MAX_JWKS_BYTES {
             return Err(KeySetError::TooLong);
         }
@@ -86,7 +120,7 @@ impl KeySet {
             let judged = if mixed && is_symmetric(&kty) {
                 Err(KeyError::Mixed)
             } else {
-                VerificationKey::from_jwk(key.get()).and_then(|key| set.insert(key))
+                jwk::read(key.get(), wanted).and_then(|key| set.insert(key))
             };
             if let Err(reason) = judged {
                 refused.push(RefusedKey {

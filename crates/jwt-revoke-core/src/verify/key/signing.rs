@@ -22,7 +22,12 @@ use crate::{
     verify::{
         Algorithm, KeyError, SignError, VerificationKey,
         algorithm::{Curve, Family},
-        key::{file, pem, public::PublicKey, secret},
+        header,
+        key::{
+            der, file, pem,
+            public::{PublicKey, check_rsa_use},
+            secret,
+        },
     },
 };
 
@@ -97,7 +102,8 @@ impl SigningKey {
     }
 
     /// A private key in PEM: `PRIVATE KEY` (PKCS#8, RFC 7468 §10), `RSA PRIVATE KEY` or
-    /// `EC PRIVATE KEY`. Encrypted ones are not supported.
+    /// `EC PRIVATE KEY`. Encrypted ones are not supported. Line breaks may be written as the two
+    /// characters `\n`, as in environment variables.
     ///
     /// # Errors
     ///
@@ -108,6 +114,13 @@ impl SigningKey {
         let wrong = |_| KeyError::WrongType(algorithm);
         match (block.label, algorithm.family()) {
             ("PRIVATE KEY", _) => Self::from_pkcs8_der(algorithm, &block.contents),
+            ("RSA PRIVATE KEY" | "EC PRIVATE KEY", Family::Rsa | Family::Ec(_))
+                if !der::is_one_element(&block.contents) =>
+            {
+                Err(KeyError::Malformed(
+                    "the private key is not one element of DER",
+                ))
+            }
             ("RSA PRIVATE KEY", Family::Rsa) => {
                 let pair = RsaKeyPair::from_der(&block.contents).map_err(wrong)?;
                 Self::from_rsa(algorithm, &pair)
@@ -119,6 +132,9 @@ impl SigningKey {
             }
             ("RSA PRIVATE KEY" | "EC PRIVATE KEY", _) => Err(KeyError::WrongType(algorithm)),
             ("PUBLIC KEY" | "RSA PUBLIC KEY" | "CERTIFICATE", _) => Err(KeyError::Public),
+            ("OPENSSH PRIVATE KEY", _) => Err(KeyError::Malformed(
+                "a key of OpenSSH; make one with `openssl genpkey`",
+            )),
             _ => Err(KeyError::Malformed("the PEM block is not a private key")),
         }
     }
@@ -130,10 +146,13 @@ impl SigningKey {
     /// As [`from_pem`](Self::from_pem).
     pub fn from_pkcs8_der(algorithm: Algorithm, der: &[u8]) -> Result<Self, KeyError> {
         let wrong = |_| KeyError::WrongType(algorithm);
+        let (identifier, inner) = der::private_key_info(der)
+            .ok_or(KeyError::Malformed("not DER of a private key in PKCS#8"))?;
         match algorithm.family() {
             Family::Hmac { .. } => Err(KeyError::WrongType(algorithm)),
             Family::Rsa => {
-                let pair = RsaKeyPair::from_pkcs8(der).map_err(wrong)?;
+                check_rsa_use(identifier, algorithm)?;
+                let pair = RsaKeyPair::from_der(inner).map_err(wrong)?;
                 Self::from_rsa(algorithm, &pair)
             }
             Family::Ec(curve) => {
@@ -235,19 +254,10 @@ impl SigningKey {
 
     /// A header as it stands in a token.
     fn header(&self, typ: &str) -> Result<String, SignError> {
-        #[derive(Serialize)]
-        struct Header<'a> {
-            alg: &'a str,
-            typ: &'a str,
-            kid: &'a str,
+        let header = header::write(self.algorithm(), typ, self.id());
+        if !header::fits(&header) {
+            return Err(SignError::HeaderTooLong);
         }
-
-        let header = Header {
-            alg: self.algorithm().name(),
-            typ,
-            kid: self.id().as_str(),
-        };
-        let header = serde_json::to_vec(&header).map_err(SignError::Serialize)?;
         Ok(URL_SAFE_NO_PAD.encode(header))
     }
 
@@ -281,8 +291,7 @@ impl SigningKey {
         let parts = RsaPublicKeyComponents::<Vec<u8>>::from(pair.public_key());
         let public = PublicKey::rsa(&parts.n, &parts.e)?;
         let der = AsDer::<Pkcs8V1Der<'static>>::as_der(pair).map_err(|_| KeyError::Generation)?;
-        let inner =
-            pkcs1_of(der.as_ref()).ok_or(KeyError::Malformed("the RSA key is not PKCS#8"))?;
+        let (_, inner) = der::private_key_info(der.as_ref()).ok_or(KeyError::Generation)?;
         Ok(Self {
             primitive: Some(EncodingKey::from_rsa_der(inner)),
             material: Zeroizing::new(der.as_ref().to_vec()),
@@ -329,35 +338,4 @@ fn signing(curve: Curve) -> &'static EcdsaSigningAlgorithm {
         Curve::P256 => &ECDSA_P256_SHA256_FIXED_SIGNING,
         Curve::P384 => &ECDSA_P384_SHA384_FIXED_SIGNING,
     }
-}
-
-/// The `RSAPrivateKey` in a PKCS#8 document: sequence of version, algorithm, octet string.
-fn pkcs1_of(pkcs8: &[u8]) -> Option<&[u8]> {
-    const INTEGER: u8 = 0x02;
-    const OCTETS: u8 = 0x04;
-    const SEQUENCE: u8 = 0x30;
-    let (document, _) = element(SEQUENCE, pkcs8)?;
-    let (_version, rest) = element(INTEGER, document)?;
-    let (_algorithm, rest) = element(SEQUENCE, rest)?;
-    element(OCTETS, rest).map(|(key, _)| key)
-}
-
-/// The contents of the DER element at the start of `der`, and what follows it.
-fn element(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (&[found, first], rest) = der.split_first_chunk::<2>()?;
-    if found != tag {
-        return None;
-    }
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        0x81 | 0x82 => {
-            let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            let length = bytes
-                .iter()
-                .fold(0, |sum, byte| sum * 256 + usize::from(*byte));
-            (length, rest)
-        }
-        _ => return None,
-    };
-    rest.split_at_checked(length)
 }

@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 
 use crate::{
     defaults,
-    token::KeyId,
+    token::{KeyId, TokenKind},
     verify::{
-        Algorithm, KeyError,
+        Algorithm, KeyError, header,
         key::{
             jwk, pem,
             public::{PublicKey, thumbprint_of},
@@ -70,7 +70,8 @@ impl VerificationKey {
         Ok(Self::from_judged_secret(algorithm, secret))
     }
 
-    /// A public key in PEM: `PUBLIC KEY` (RFC 7468 §13) or `RSA PUBLIC KEY`.
+    /// A public key in PEM: `PUBLIC KEY` (RFC 7468 §13) or `RSA PUBLIC KEY`. Line breaks may be
+    /// written as the two characters `\n`, as in environment variables.
     ///
     /// # Errors
     ///
@@ -81,15 +82,16 @@ impl VerificationKey {
         match block.label {
             "PUBLIC KEY" | "RSA PUBLIC KEY" => Self::from_der(algorithm, &block.contents),
             "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY" => Err(KeyError::Private),
-            "CERTIFICATE" => Err(KeyError::Malformed(
-                "a certificate, the public key alone is wanted",
+            "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => Err(KeyError::Malformed(
+                "a certificate; take the public key out of it with `openssl x509 -pubkey -noout`",
             )),
             _ => Err(KeyError::Malformed("the PEM block is not a public key")),
         }
     }
 
     /// A public key in DER: a `SubjectPublicKeyInfo` with an uncompressed point for ECDSA (RFC 5480
-    /// §2), or for RSA also an `RSAPublicKey` (RFC 8017 appendix A.1.1).
+    /// §2), or for RSA also an `RSAPublicKey` (RFC 8017 appendix A.1.1). An RSASSA-PSS key (RFC 4055
+    /// §3.1) serves the algorithms that its parameters allow.
     ///
     /// # Errors
     ///
@@ -98,7 +100,8 @@ impl VerificationKey {
         Self::from_public(algorithm, PublicKey::from_der(algorithm, der)?)
     }
 
-    /// A key from the text of a JWK (RFC 7517), with its `kid` and its `alg`.
+    /// A key from the text of a JWK (RFC 7517), with its `kid` and its `alg`. Its first certificate
+    /// (`x5c`), if it has one, must hold the same key; nothing else is read from it.
     ///
     /// Without `alg`, the curve says the algorithm; an RSA key is taken for `RS256`, the one that
     /// RFC 7518 §3.1 recommends and that OpenID Connect defaults to; a secret is refused. Private
@@ -118,18 +121,21 @@ impl VerificationKey {
     /// [`KeyError::OtherAlgorithm`] when the JWK's own `alg` is another; else as
     /// [`from_jwk`](Self::from_jwk).
     pub fn from_jwk_for(algorithm: Algorithm, json: &str) -> Result<Self, KeyError> {
-        jwk::read(json, Some(algorithm))
+        jwk::read(json, Some(&[algorithm]))
     }
 
     /// The same key under another id: the `kid` that tokens carry.
     ///
     /// # Errors
     ///
-    /// [`KeyError::InvalidKeyId`] if it is empty or longer than
-    /// [`MAX_ID_BYTES`](defaults::MAX_ID_BYTES).
+    /// [`KeyError::InvalidKeyId`] if verifiers would refuse each token that names it: it is empty,
+    /// longer than [`MAX_ID_BYTES`](defaults::MAX_ID_BYTES), or has so many characters which JSON
+    /// escapes that the header exceeds [`MAX_HEADER_BYTES`](defaults::MAX_HEADER_BYTES).
     pub fn with_id(mut self, id: impl Into<KeyId>) -> Result<Self, KeyError> {
         let id = id.into();
-        if !(1..=defaults::MAX_ID_BYTES).contains(&id.as_str().len()) {
+        let is_id = (1..=defaults::MAX_ID_BYTES).contains(&id.as_str().len());
+        let own_typ = TokenKind::Access.typ();
+        if !is_id || !header::fits(&header::write(self.algorithm, own_typ, &id)) {
             return Err(KeyError::InvalidKeyId);
         }
         self.id = id;

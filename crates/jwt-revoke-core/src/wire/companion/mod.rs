@@ -174,7 +174,7 @@ impl Companion {
 
 /// The store cannot tell. The client keeps what it has and tries again.
 fn unavailable(error: &StoreError) -> Reply {
-    temporarily(Report(error))
+    temporarily(Report(error).quoted())
 }
 
 fn temporarily(reason: impl fmt::Display) -> Reply {

@@ -58,9 +58,9 @@ impl Companion {
                 (Some(cookies), true) => cookies.set(&pair),
                 _ => Reply::tokens(&pair),
             }),
-            Err(error) if error.is_temporary() => Err(temporarily(Report(&error))),
+            Err(error) if error.is_temporary() => Err(temporarily(Report(&error).quoted())),
             Err(error) => {
-                tracing::debug!(status = 401, reason = %Report(&error), "refused a refresh");
+                tracing::debug!(status = 401, reason = %Report(&error).quoted(), "refused a refresh");
                 Err(invalid_grant())
             }
         }
@@ -80,7 +80,7 @@ impl Companion {
         };
         let refresh = match self.offered(asked)? {
             Some(offered) => Some(self.of_kind(&offered.token, TokenKind::Refresh, |invalid| {
-                tracing::debug!(status = 401, reason = %Report(&invalid), "refused a logout");
+                tracing::debug!(status = 401, reason = %Report(&invalid).quoted(), "refused a logout");
                 invalid_grant()
             })?),
             None => None,

@@ -45,8 +45,8 @@ impl Client {
     /// ```
     /// use jwt_revoke_core::wire::oauth::Client;
     ///
-    /// assert!(Client::confidential("api", "hGg3vWq0aZ6x_4TnYpKcR9sLd2MfBuJ7").is_ok());
     /// assert!(Client::confidential("api", "secret").is_err());
+    /// assert!(Client::confidential("api", "change-me-in-production-please!!!").is_err());
     /// ```
     pub fn confidential(id: impl Into<ClientId>, secret: &str) -> Result<Self, ClientError> {
         let client = Self::public(id)?;
@@ -90,11 +90,13 @@ impl fmt::Debug for Client {
 /// ```
 /// use jwt_revoke_core::wire::oauth::{Client, Clients};
 ///
-/// // The application itself, a page of somebody else, and a service that introspects.
+/// // The application itself, a page of another company, and a service that introspects.
+/// # fn example(secret: &str) -> Result<Clients, jwt_revoke_core::wire::oauth::ClientError> {
 /// let clients = Clients::default()
 ///     .with(Client::public("partner-page")?)?
-///     .with(Client::confidential("api", "hGg3vWq0aZ6x_4TnYpKcR9sLd2MfBuJ7")?)?;
-/// # Ok::<_, jwt_revoke_core::wire::oauth::ClientError>(())
+///     .with(Client::confidential("api", secret)?)?;
+/// # Ok(clients)
+/// # }
 /// ```
 #[derive(Clone)]
 #[must_use]
@@ -182,7 +184,7 @@ pub enum ClientError {
     #[error("the client secret is {0}: make it at random")]
     Weak(WeakSecret),
     /// There is a client of that identifier.
-    #[error("there are two clients called {0}")]
+    #[error("there are two clients called {}", .0.quoted())]
     Twice(ClientId),
 }
 
@@ -194,7 +196,7 @@ fn is_visible(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    const SECRET: &str = "hGg3vWq0aZ6x_4TnYpKcR9sLd2MfBuJ7";
+    const SECRET: &str = "tV5nXe8RkZq2_Lw9YbGs4JmPc7HdUo3A";
 
     fn clients() -> Clients {
         Clients::default()

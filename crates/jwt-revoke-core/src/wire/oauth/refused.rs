@@ -38,7 +38,7 @@ pub(super) enum Challenge {
 impl Refused {
     /// The fault is ours. The cause is for the log.
     pub(super) fn unavailable(error: &(dyn Error + 'static)) -> Self {
-        tracing::debug!(reason = %Report(error), "could not answer an oauth request");
+        tracing::debug!(reason = %Report(error).quoted(), "could not answer an oauth request");
         Self::Unavailable
     }
 

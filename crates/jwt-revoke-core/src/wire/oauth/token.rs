@@ -43,7 +43,7 @@ impl OAuth {
             Err(RefreshError::Scope) => Err(Refused::InvalidScope),
             Err(error) if error.is_temporary() => Err(Refused::unavailable(&error)),
             Err(error) => {
-                tracing::debug!(reason = %crate::Report(&error), "a refresh token was refused");
+                tracing::debug!(reason = %crate::Report(&error).quoted(), "a refresh token was refused");
                 Err(Refused::InvalidGrant)
             }
         }

@@ -34,7 +34,10 @@ pub(crate) async fn talks(
     let Ok((response, session, messages)) = actix_ws::handle(&request, body) else {
         let body = json!({ "error": "invalid_request", "error_description": NO_UPGRADE });
         let mut response = answer(StatusCode::UPGRADE_REQUIRED, &body);
-        let headers = [(header::UPGRADE, "websocket"), (header::SEC_WEBSOCKET_VERSION, "13")];
+        let headers = [
+            (header::UPGRADE, "websocket"),
+            (header::SEC_WEBSOCKET_VERSION, "13"),
+        ];
         for (name, value) in headers {
             let value = header::HeaderValue::from_static(value);
             response.headers_mut().insert(name, value);
@@ -74,7 +77,10 @@ async fn serve(
     });
     // A client that does not take it is gone, or will see the connection end: what still waits for it
     // is dropped together with `done`.
-    if timeout(GOODBYE, session.close(reason)).await.is_ok_and(|closed| closed.is_ok()) {
+    if timeout(GOODBYE, session.close(reason))
+        .await
+        .is_ok_and(|closed| closed.is_ok())
+    {
         let _ = timeout(GOODBYE, done.cancellation()).await;
     }
 }

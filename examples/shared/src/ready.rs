@@ -5,19 +5,28 @@ use jwt_revoke_core::{
     store::{AnyStore, StoreError},
 };
 
+/// Whether a store is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opened {
+    /// It is.
+    Now,
+    /// It will be, once it takes writes.
+    Soon,
+}
+
 /// Opens the store. One that refuses writes for the moment (no memory, a full disk, a primary that
 /// was demoted, too few replicas) is no reason to give up: it is connected in the background.
 ///
 /// # Errors
 ///
 /// What is wrong with the store, in words for an operator.
-pub(crate) async fn open_or_soon(address: &str) -> Result<AnyStore, StoreError> {
+pub(crate) async fn open_or_soon(address: &str) -> Result<(AnyStore, Opened), StoreError> {
     match AnyStore::connect(address).await {
         Err(error) if error.may_pass() => {
             tracing::warn!("starting, though not ready yet: {}", Report(&error));
-            AnyStore::connect_lazily(address).await
+            Ok((AnyStore::connect_lazily(address).await?, Opened::Soon))
         }
-        opened => opened,
+        opened => Ok((opened?, Opened::Now)),
     }
 }
 

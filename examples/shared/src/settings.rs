@@ -211,7 +211,10 @@ fn is_setting(name: &str) -> bool {
 fn unknown(name: &str) -> SettingsError {
     SettingsError {
         variable: name.into(),
-        reason: format!("there is no such setting; there are {}", VARIABLES.join(", ")),
+        reason: format!(
+            "there is no such setting; there are {}",
+            VARIABLES.join(", ")
+        ),
     }
 }
 
@@ -249,7 +252,12 @@ mod tests {
 
     #[test]
     fn a_variable_that_means_nothing_is_an_error() {
-        for name in ["JWT_REVOKE_ISUER", "JWT_REVOKE_", "JWT_REVOKE_Addr", "JWT_REVOKE_PORTS"] {
+        for name in [
+            "JWT_REVOKE_ISUER",
+            "JWT_REVOKE_",
+            "JWT_REVOKE_Addr",
+            "JWT_REVOKE_PORTS",
+        ] {
             let error = with(name, "x").err().unwrap().to_string();
             assert!(error.starts_with(name), "{error}");
             assert!(error.contains("JWT_REVOKE_ISSUER"), "{error}");
@@ -271,7 +279,13 @@ mod tests {
         use std::os::unix::ffi::OsStringExt as _;
         let value = OsString::from_vec(b"allow\xff".to_vec());
         let error = Settings::from_variables([("JWT_REVOKE_OUTAGE".into(), value)]);
-        assert!(error.err().unwrap().to_string().starts_with("JWT_REVOKE_OUTAGE"));
+        assert!(
+            error
+                .err()
+                .unwrap()
+                .to_string()
+                .starts_with("JWT_REVOKE_OUTAGE")
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use jwt_revoke_core::{Guard, Issuer, Report, session::Sessions};
 use crate::{
     Settings,
     logging::log_to_stderr,
-    ready::{open_or_soon, ready_or_soon},
+    ready::{Opened, open_or_soon, ready_or_soon},
     signing_key, try_it,
 };
 
@@ -34,14 +34,16 @@ pub async fn run(program: impl Future<Output = Result<(), Box<dyn Error>>>) -> E
 /// When the key or the store cannot serve; the message says what to mend.
 pub async fn sessions(settings: &Settings) -> Result<Sessions, Box<dyn Error>> {
     let key = signing_key(&settings.key, settings.algorithm)?;
-    let store = open_or_soon(&settings.store).await?;
+    let (store, opened) = open_or_soon(&settings.store).await?;
     let issuer = Issuer::new(key, &*settings.issuer, "api")
         .with_lifetime(settings.access_lifetime)
         .with_leeway(settings.leeway);
     let guard = Guard::new(issuer.verifier(), store)
         .with_consistency(settings.consistency)
         .with_outage(settings.outage);
-    ready_or_soon(&guard).await?;
+    if opened == Opened::Now {
+        ready_or_soon(&guard).await?;
+    }
     Ok(Sessions::new(&guard, issuer)
         .with_grace(settings.grace)
         .with_reuse(settings.reuse)

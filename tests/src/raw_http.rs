@@ -103,7 +103,8 @@ pub struct RawConnection {
 }
 
 impl RawConnection {
-    async fn open(to: SocketAddr) -> Self {
+    /// A connection on which nothing was sent.
+    pub async fn open(to: SocketAddr) -> Self {
         let stream = TcpStream::connect(to).await.expect("the server listens");
         let received = Vec::new();
         Self { stream, received }
@@ -132,6 +133,37 @@ impl RawConnection {
             self.received.extend_from_slice(&buffer[..read]);
         }
         String::from_utf8_lossy(&self.received).into_owned()
+    }
+}
+
+impl RawConnection {
+    /// Reads until this many bytes have come after the last ones that were returned.
+    pub async fn read_at_least(&mut self, bytes: usize) -> Vec<u8> {
+        let from = self.received.len();
+        while self.received.len() < from + bytes {
+            assert!(
+                self.read().await,
+                "ended after {} bytes",
+                self.received.len()
+            );
+        }
+        self.received.clone()
+    }
+
+    /// Reads until the server has closed the connection, and returns what came until then.
+    pub async fn until_closed(&mut self) -> Vec<u8> {
+        let from = self.received.len();
+        while self.read().await {}
+        self.received.split_off(from)
+    }
+
+    /// Whether more has come. A connection that was reset has ended.
+    async fn read(&mut self) -> bool {
+        let mut buffer = [0; 64 * 1024];
+        let read = timeout(PATIENCE, self.stream.read(&mut buffer)).await;
+        let read = read.expect("the server hung").unwrap_or_default();
+        self.received.extend_from_slice(&buffer[..read]);
+        read > 0
     }
 }
 

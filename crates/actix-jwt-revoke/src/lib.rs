@@ -67,7 +67,7 @@ pub use jwt_revoke_core::wire::MissingAccess;
 
 #[cfg(feature = "routes")]
 pub use self::routes::{
-    Routes, logout_route, logout_route_behind, oauth_routes, routes, well_known,
+    Routes, SameOrigin, logout_route, logout_route_behind, oauth_routes, routes, well_known,
 };
 pub use self::{
     extract::{AuthRejection, AuthUser, MaybeAuthUser, Token},

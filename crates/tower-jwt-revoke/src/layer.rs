@@ -2,11 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use http::{
-    Extensions, HeaderValue,
-    header::{AUTHORIZATION, COOKIE},
-    request::Parts,
-};
+use http::{Extensions, HeaderValue, request::Parts, uri::Authority};
 use jwt_revoke_core::{
     Access, Denied, Guard,
     guard::Checked,
@@ -136,12 +132,14 @@ impl<S> Layer<S> for RevocationLayer {
     }
 }
 
-/// The values of all fields of a header.
+/// Values of all fields of a name.
 fn values(request: &Parts, field: Field) -> impl Iterator<Item = &[u8]> {
-    let name = match field {
-        Field::Authorization => AUTHORIZATION,
-        Field::Cookie => COOKIE,
+    let pseudo = match field {
+        Field::Method => Some(request.method.as_str()),
+        Field::Authority => request.uri.authority().map(Authority::as_str),
+        _ => None,
     };
-    let values = request.headers.get_all(name).into_iter();
-    values.map(HeaderValue::as_bytes)
+    let named = field.name().map(|name| request.headers.get_all(name));
+    let named = named.into_iter().flatten().map(HeaderValue::as_bytes);
+    pseudo.map(str::as_bytes).into_iter().chain(named)
 }

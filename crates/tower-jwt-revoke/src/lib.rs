@@ -97,7 +97,7 @@ pub use self::extract::Token;
 pub use self::grpc::AccessExt;
 #[cfg(feature = "routes")]
 pub use self::routes::{
-    Routes, logout_route, logout_route_behind, oauth_routes, routes, well_known,
+    Routes, SameOrigin, logout_route, logout_route_behind, oauth_routes, routes, well_known,
 };
 #[cfg(any(feature = "axum", feature = "tonic"))]
 pub use self::user::{AuthRejection, AuthUser};

@@ -1,15 +1,14 @@
 //! The routes.
 
-use actix_jwt_revoke::{AuthUser, RevocationLayer, Routes, oauth_routes, well_known};
+use actix_jwt_revoke::{AuthUser, RevocationLayer, Routes, SameOrigin, oauth_routes, well_known};
 use actix_web::{
     Error, HttpRequest, HttpResponse, ResponseError as _,
     error::{InternalError, JsonPayloadError},
     http::{StatusCode, header},
     web::{self, Data, Json, JsonConfig, ServiceConfig},
 };
-use example_shared::{Users, malformed};
+use example_shared::{Busy, Stop, Users, login_failed, malformed, not_ready};
 use jwt_revoke_core::{
-    Report,
     session::{Grant, LoginError, Sessions},
     wire::oauth::{Metadata, OAuth},
 };
@@ -22,6 +21,7 @@ pub(crate) fn app(
     config: &mut ServiceConfig,
     sessions: &Sessions,
     users: &Users,
+    stop: &Stop,
     (oauth, metadata): &(OAuth, Metadata),
 ) {
     let routes = Routes::new(sessions);
@@ -29,6 +29,7 @@ pub(crate) fn app(
     config
         .app_data(Data::new(routes.clone()))
         .app_data(Data::new(users.clone()))
+        .app_data(Data::new(stop.clone()))
         .app_data(JsonConfig::default().error_handler(|error, _| not_json(&error)))
         .service(web::resource("/me").route(web::get().to(me).wrap(protected())))
         .service(web::resource("/ws").route(web::get().to(talks).wrap(protected())))
@@ -65,8 +66,10 @@ struct Credentials {
     password: String,
 }
 
-/// Making sure who it is stays the application's; "this is Alice" becomes a session here.
+/// Making sure who it is stays the application's; "this is Alice" becomes a session here. With tokens
+/// in cookies (`Routes::with_cookies`), `SameOrigin` keeps other pages from logging visitors in.
 async fn login(
+    _: SameOrigin,
     routes: Data<Routes>,
     users: Data<Users>,
     request: HttpRequest,
@@ -78,8 +81,10 @@ async fn login(
         Ok(attempt) => attempt,
         Err(error) => return failed(&error.into()),
     };
-    if !users.check(username.clone(), password).await {
-        return refused("wrong name or password");
+    match users.check(username.clone(), password).await {
+        Ok(true) => {}
+        Ok(false) => return refused("wrong name or password"),
+        Err(Busy) => return unavailable("too many logins at the moment"),
     }
     let device = request.headers().get(header::USER_AGENT);
     let device = device.and_then(|agent| agent.to_str().ok());
@@ -106,7 +111,7 @@ fn failed(error: &LoginError) -> HttpResponse {
     if matches!(error, LoginError::Stale) {
         return refused("log in again");
     }
-    tracing::error!("login failed: {}", Report(error));
+    login_failed(error);
     unavailable("no login at the moment")
 }
 
@@ -117,7 +122,10 @@ async fn healthz() -> Json<Value> {
 async fn readyz(routes: Data<Routes>) -> HttpResponse {
     match routes.sessions().guard().ready().await {
         Ok(()) => answer(StatusCode::OK, &json!({ "status": "ready" })),
-        Err(error) => unavailable(&Report(&error).to_string()),
+        Err(error) => {
+            not_ready(&error);
+            unavailable("store unavailable")
+        }
     }
 }
 
@@ -134,7 +142,7 @@ fn unavailable(description: &str) -> HttpResponse {
     response
 }
 
-fn answer(status: StatusCode, body: &Value) -> HttpResponse {
+pub(crate) fn answer(status: StatusCode, body: &Value) -> HttpResponse {
     // Tokens must not be kept by caches (RFC 6749 §5.1).
     HttpResponse::build(status)
         .insert_header((header::CACHE_CONTROL, "no-store"))

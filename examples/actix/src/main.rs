@@ -59,12 +59,13 @@
 //! ```
 
 mod app;
+mod frames;
 mod socket;
 
-use std::{error::Error, net::TcpListener, process::ExitCode};
+use std::{error::Error, process::ExitCode};
 
 use actix_web::{App, HttpServer};
-use example_shared::{Settings, Users, announce, asked_to_stop, cannot_listen, oauth, sessions};
+use example_shared::{Settings, Stop, Users, announce, listen, oauth, sessions};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -77,21 +78,23 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let oauth = oauth(&sessions, &settings)?;
     let users = Users::demo()?;
 
-    let listener =
-        TcpListener::bind(settings.addr).map_err(|error| cannot_listen(settings.addr, &error))?;
+    let stop = Stop::on_signals(settings.drain)?;
+    let listener = listen(settings.addr)?;
     announce(listener.local_addr()?)?;
     // Each worker has an app of its own; they share the sessions, and with them one guard.
-    let app = move || App::new().configure(|config| app::app(config, &sessions, &users, &oauth));
+    let told = stop.clone();
+    let app =
+        move || App::new().configure(|config| app::app(config, &sessions, &users, &told, &oauth));
     let server = HttpServer::new(app)
         .disable_signals()
-        // Connections that stay open would keep it from stopping; the requests at hand need less.
-        .shutdown_timeout(5)
+        .shutdown_timeout(settings.drain.as_secs())
         .listen(listener)?
         .run();
     let handle = server.handle();
+    let asked = stop.clone().asked();
     tokio::spawn(async move {
-        asked_to_stop().await;
+        asked.await;
         handle.stop(true).await;
     });
-    Ok(server.await?)
+    Ok(stop.bound(server).await?)
 }

@@ -2,20 +2,19 @@
 
 use axum::{
     Json, Router,
-    extract::{State, rejection::JsonRejection},
+    extract::{FromRef, State, rejection::JsonRejection},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use example_shared::{Users, malformed};
+use example_shared::{Busy, Stop, Users, login_failed, malformed, not_ready};
 use jwt_revoke_core::{
-    Report,
     session::{Grant, LoginError, Sessions},
     wire::oauth::{Metadata, OAuth},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower_jwt_revoke::{AuthUser, RevocationLayer, Routes, oauth_routes, well_known};
+use tower_jwt_revoke::{AuthUser, RevocationLayer, Routes, SameOrigin, oauth_routes, well_known};
 
 use crate::socket::talks;
 
@@ -23,6 +22,7 @@ use crate::socket::talks;
 struct App {
     routes: Routes,
     users: Users,
+    stop: Stop,
 }
 
 impl App {
@@ -31,8 +31,25 @@ impl App {
     }
 }
 
+impl FromRef<App> for Routes {
+    fn from_ref(app: &App) -> Self {
+        app.routes.clone()
+    }
+}
+
+impl FromRef<App> for Stop {
+    fn from_ref(app: &App) -> Self {
+        app.stop.clone()
+    }
+}
+
 /// All routes: login, a protected one, refresh, logout and sessions, those of OAuth.
-pub fn app(sessions: &Sessions, users: Users, (oauth, metadata): (OAuth, Metadata)) -> Router {
+pub fn app(
+    sessions: &Sessions,
+    users: Users,
+    stop: Stop,
+    (oauth, metadata): (OAuth, Metadata),
+) -> Router {
     let routes = Routes::new(sessions);
     let companion = routes.clone().into_router().merge(oauth_routes(oauth));
     let protected = Router::new()
@@ -48,7 +65,11 @@ pub fn app(sessions: &Sessions, users: Users, (oauth, metadata): (OAuth, Metadat
         // The companion routes check their own tokens, so they are not behind the layer.
         .nest("/auth", companion)
         .merge(well_known(metadata))
-        .with_state(App { routes, users })
+        .with_state(App {
+            routes,
+            users,
+            stop,
+        })
 }
 
 async fn public() -> Json<Value> {
@@ -72,8 +93,10 @@ struct Credentials {
     password: String,
 }
 
-/// Making sure who it is stays the application's; "this is Alice" becomes a session here.
+/// Making sure who it is stays the application's; "this is Alice" becomes a session here. With tokens
+/// in cookies (`Routes::with_cookies`), `SameOrigin` keeps other pages from logging visitors in.
 async fn login(
+    _: SameOrigin,
     State(app): State<App>,
     headers: HeaderMap,
     credentials: Result<Json<Credentials>, JsonRejection>,
@@ -87,10 +110,10 @@ async fn login(
         Ok(attempt) => attempt,
         Err(error) => return failed(&error.into()),
     };
-    if !app.users.check(username.clone(), password).await {
-        let body =
-            json!({ "error": "invalid_grant", "error_description": "wrong name or password" });
-        return answer(StatusCode::UNAUTHORIZED, body);
+    match app.users.check(username.clone(), password).await {
+        Ok(true) => {}
+        Ok(false) => return refused("wrong name or password"),
+        Err(Busy) => return unavailable("too many logins at the moment"),
     }
     let device = headers
         .get(header::USER_AGENT)
@@ -111,13 +134,9 @@ fn not_credentials(rejection: &JsonRejection) -> Response {
 
 fn failed(error: &LoginError) -> Response {
     if matches!(error, LoginError::Stale) {
-        let body = json!({ "error": "invalid_grant", "error_description": "log in again" });
-        return answer(StatusCode::UNAUTHORIZED, body);
+        return refused("log in again");
     }
-    // Of an outage the guard tells, and not once for each request.
-    if !matches!(error, LoginError::Store(_)) {
-        tracing::error!("login failed: {}", Report(error));
-    }
+    login_failed(error);
     unavailable("no login at the moment")
 }
 
@@ -128,8 +147,16 @@ async fn healthz() -> Json<Value> {
 async fn readyz(State(app): State<App>) -> Response {
     match app.sessions().guard().ready().await {
         Ok(()) => answer(StatusCode::OK, json!({ "status": "ready" })),
-        Err(error) => unavailable(&Report(&error).to_string()),
+        Err(error) => {
+            not_ready(&error);
+            unavailable("store unavailable")
+        }
     }
+}
+
+fn refused(description: &str) -> Response {
+    let body = json!({ "error": "invalid_grant", "error_description": description });
+    answer(StatusCode::UNAUTHORIZED, body)
 }
 
 fn unavailable(description: &str) -> Response {

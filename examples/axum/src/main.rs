@@ -58,9 +58,9 @@
 //! status "$PHONE" /auth/logout POST             # in another terminal: closed, with code 1008
 //! ```
 
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, future::IntoFuture as _, process::ExitCode};
 
-use example_shared::{Settings, Users, announce, asked_to_stop, cannot_listen, oauth, sessions};
+use example_shared::{Settings, Stop, Users, announce, listen, oauth, sessions};
 use tokio::net::TcpListener;
 
 #[tokio::main]
@@ -72,12 +72,11 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_env()?;
     let sessions = sessions(&settings).await?;
     let oauth = oauth(&sessions, &settings)?;
-    let app = example_axum::app(&sessions, Users::demo()?, oauth);
+    let stop = Stop::on_signals(settings.drain)?;
+    let app = example_axum::app(&sessions, Users::demo()?, stop.clone(), oauth);
 
-    let listener = TcpListener::bind(settings.addr)
-        .await
-        .map_err(|error| cannot_listen(settings.addr, &error))?;
+    let listener = TcpListener::from_std(listen(settings.addr)?)?;
     announce(listener.local_addr()?)?;
-    let server = axum::serve(listener, app).with_graceful_shutdown(asked_to_stop());
-    Ok(server.await?)
+    let server = axum::serve(listener, app).with_graceful_shutdown(stop.clone().asked());
+    Ok(stop.bound(server.into_future()).await?)
 }

@@ -1,8 +1,8 @@
 //! Settings from `JWT_REVOKE_*` variables.
 
 use std::{
-    env, fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr,
-    time::Duration,
+    collections::HashMap, env, ffi::OsString, fmt::Display, net::SocketAddr, ops::RangeInclusive,
+    path::PathBuf, str::FromStr, time::Duration,
 };
 
 use jwt_revoke_core::{
@@ -44,13 +44,15 @@ pub struct Settings {
     pub refresh_lifetime: Duration,
     /// `JWT_REVOKE_LEEWAY`: seconds of slack on `exp`.
     pub leeway: Duration,
+    /// `JWT_REVOKE_DRAIN`: seconds that the requests at hand may take when the program is asked to stop.
+    pub drain: Duration,
 }
 
 /// A variable that cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{variable}: {reason}")]
 pub struct SettingsError {
-    variable: &'static str,
+    variable: Box<str>,
     reason: String,
 }
 
@@ -61,7 +63,30 @@ impl Settings {
     ///
     /// Names the first variable that cannot be understood, and what it may hold.
     pub fn from_env() -> Result<Self, SettingsError> {
-        Self::from_lookup(|name| env::var(name).ok())
+        Self::from_variables(env::vars_os())
+    }
+
+    fn from_variables(
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, SettingsError> {
+        let mut set = HashMap::new();
+        for (name, value) in variables {
+            let Some(name) = name.to_str().filter(|name| is_setting(name)) else {
+                continue;
+            };
+            let Some(variable) = VARIABLES.into_iter().find(|known| *known == name) else {
+                return Err(unknown(name));
+            };
+            let value = value.into_string().map_err(|_| SettingsError {
+                variable: variable.into(),
+                reason: "its value is not UTF-8".to_owned(),
+            })?;
+            set.insert(variable, value);
+        }
+        Self::from_lookup(|name| {
+            debug_assert!(VARIABLES.contains(&name), "{name}");
+            set.get(name).cloned()
+        })
     }
 
     fn from_lookup(lookup: impl Fn(&'static str) -> Option<String>) -> Result<Self, SettingsError> {
@@ -76,7 +101,7 @@ impl Settings {
             }
             let (least, most) = range.into_inner();
             Err(SettingsError {
-                variable: name,
+                variable: name.into(),
                 reason: format!("{seconds} s is not between {least} and {most}"),
             })
         };
@@ -95,7 +120,7 @@ impl Settings {
             key: text("JWT_REVOKE_KEY", "jwt-revoke-data/key").into(),
             algorithm: parse("JWT_REVOKE_ALG", &algorithm, "EdDSA, ES256, RS256 or HS256")?,
             consistency: consistency_of(&consistency).ok_or_else(|| SettingsError {
-                variable: "JWT_REVOKE_CONSISTENCY",
+                variable: "JWT_REVOKE_CONSISTENCY".into(),
                 reason: format!(
                     "{consistency:?} is neither strict, nor fenced, nor mirror: and at least {} milliseconds",
                     defaults::SHORTEST_STALENESS.as_millis()
@@ -108,7 +133,7 @@ impl Settings {
                 "allow" => Outage::Allow,
                 other => {
                     return Err(SettingsError {
-                        variable: "JWT_REVOKE_OUTAGE",
+                        variable: "JWT_REVOKE_OUTAGE".into(),
                         reason: format!("{other:?} is neither deny nor allow"),
                     });
                 }
@@ -124,7 +149,7 @@ impl Settings {
                 "refuse" => ReuseScope::Refuse,
                 other => {
                     return Err(SettingsError {
-                        variable: "JWT_REVOKE_REUSE",
+                        variable: "JWT_REVOKE_REUSE".into(),
                         reason: format!("{other:?} is neither user, session nor refuse"),
                     });
                 }
@@ -144,6 +169,7 @@ impl Settings {
                 defaults::LEEWAY,
                 0..=defaults::MAX_LEEWAY.as_secs(),
             )?,
+            drain: seconds("JWT_REVOKE_DRAIN", DRAIN, 0..=3600)?,
         })
     }
 }
@@ -165,10 +191,53 @@ where
     T::Err: Display,
 {
     value.parse().map_err(|error| SettingsError {
-        variable,
+        variable: variable.into(),
         reason: format!("{value:?} is not {wanted}: {error}"),
     })
 }
+
+/// Whether a variable is meant for the program. Kubernetes makes variables of its own for a service
+/// that is called `jwt-revoke`.
+fn is_setting(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix("JWT_REVOKE_") else {
+        return false;
+    };
+    let is_of_kubernetes =
+        rest == "PORT" || ["PORT_", "SERVICE_"].iter().any(|p| rest.starts_with(p));
+    !is_of_kubernetes
+}
+
+/// A variable that means nothing is a typing error, and what it was meant to set would stay as it is.
+fn unknown(name: &str) -> SettingsError {
+    SettingsError {
+        variable: name.into(),
+        reason: format!(
+            "there is no such setting; there are {}",
+            VARIABLES.join(", ")
+        ),
+    }
+}
+
+/// All settings.
+const VARIABLES: [&str; 14] = [
+    "JWT_REVOKE_ACCESS_TTL",
+    "JWT_REVOKE_ADDR",
+    "JWT_REVOKE_ALG",
+    "JWT_REVOKE_CLIENT_SECRET",
+    "JWT_REVOKE_CONSISTENCY",
+    "JWT_REVOKE_DRAIN",
+    "JWT_REVOKE_GRACE",
+    "JWT_REVOKE_ISSUER",
+    "JWT_REVOKE_KEY",
+    "JWT_REVOKE_LEEWAY",
+    "JWT_REVOKE_OUTAGE",
+    "JWT_REVOKE_REFRESH_TTL",
+    "JWT_REVOKE_REUSE",
+    "JWT_REVOKE_STORE",
+];
+
+/// How long requests at hand may take when the program stops, unless set.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// For the curl lines. Everybody knows it.
 const DEMO_CLIENT_SECRET: &str = "kT9xQ2mZr7Vb4LwYc6NdHs8PfJg3EuAo";
@@ -177,8 +246,46 @@ const DEMO_CLIENT_SECRET: &str = "kT9xQ2mZr7Vb4LwYc6NdHs8PfJg3EuAo";
 mod tests {
     use super::*;
 
-    fn with(name: &'static str, value: &'static str) -> Result<Settings, SettingsError> {
-        Settings::from_lookup(|asked| (asked == name).then(|| value.to_owned()))
+    fn with(name: &str, value: &str) -> Result<Settings, SettingsError> {
+        Settings::from_variables([(name.into(), value.into())])
+    }
+
+    #[test]
+    fn a_variable_that_means_nothing_is_an_error() {
+        for name in [
+            "JWT_REVOKE_ISUER",
+            "JWT_REVOKE_",
+            "JWT_REVOKE_Addr",
+            "JWT_REVOKE_PORTS",
+        ] {
+            let error = with(name, "x").err().unwrap().to_string();
+            assert!(error.starts_with(name), "{error}");
+            assert!(error.contains("JWT_REVOKE_ISSUER"), "{error}");
+        }
+        for name in [
+            "JWT_REVOKE",
+            "MY_JWT_REVOKE_ADDR",
+            "JWT_REVOKE_PORT",
+            "JWT_REVOKE_PORT_3000_TCP_ADDR",
+            "JWT_REVOKE_SERVICE_HOST",
+        ] {
+            assert!(with(name, "x").is_ok(), "{name}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_value_that_is_no_text_is_an_error() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let value = OsString::from_vec(b"allow\xff".to_vec());
+        let error = Settings::from_variables([("JWT_REVOKE_OUTAGE".into(), value)]);
+        assert!(
+            error
+                .err()
+                .unwrap()
+                .to_string()
+                .starts_with("JWT_REVOKE_OUTAGE")
+        );
     }
 
     #[test]
@@ -190,6 +297,7 @@ mod tests {
         assert_eq!(settings.refresh_lifetime, Duration::from_secs(604_800));
         assert_eq!(settings.grace, Duration::from_secs(30));
         assert_eq!(settings.reuse, ReuseScope::User);
+        assert_eq!(settings.drain, Duration::from_secs(10));
         assert_eq!(settings.outage, Outage::Deny);
         assert_eq!(settings.consistency, Consistency::default());
         for (value, consistency) in [
@@ -220,6 +328,8 @@ mod tests {
             ("JWT_REVOKE_REUSE", "all"),
             ("JWT_REVOKE_LEEWAY", "-1"),
             ("JWT_REVOKE_LEEWAY", "301"),
+            ("JWT_REVOKE_DRAIN", "10s"),
+            ("JWT_REVOKE_DRAIN", "3601"),
         ] {
             let error = with(name, value).err().unwrap();
             assert!(error.to_string().starts_with(name), "{error}");

@@ -2,10 +2,14 @@
 
 use std::{error::Error, io::Write as _, net::SocketAddr, process::ExitCode};
 
-use jwt_revoke_core::{Guard, Issuer, Report, session::Sessions, store::AnyStore};
-use tokio::signal::{self, unix::SignalKind};
+use jwt_revoke_core::{Guard, Issuer, Report, session::Sessions};
 
-use crate::{Settings, logging::log_to_stderr, ready::ready_or_soon, signing_key, try_it};
+use crate::{
+    Settings,
+    logging::log_to_stderr,
+    ready::{Opened, open_or_soon, ready_or_soon},
+    signing_key, try_it,
+};
 
 /// Runs a program to its end: logs to stderr as `RUST_LOG` says, and says there why it failed.
 pub async fn run(program: impl Future<Output = Result<(), Box<dyn Error>>>) -> ExitCode {
@@ -22,21 +26,24 @@ pub async fn run(program: impl Future<Output = Result<(), Box<dyn Error>>>) -> E
     }
 }
 
-/// The sessions that the settings ask for, once their store answers.
+/// The sessions that the settings ask for, once their store answers. A store that cannot be written
+/// for the moment is waited for while the program serves: it is not ready, and answers 503.
 ///
 /// # Errors
 ///
 /// When the key or the store cannot serve; the message says what to mend.
 pub async fn sessions(settings: &Settings) -> Result<Sessions, Box<dyn Error>> {
     let key = signing_key(&settings.key, settings.algorithm)?;
-    let store = AnyStore::connect(&settings.store).await?;
+    let (store, opened) = open_or_soon(&settings.store).await?;
     let issuer = Issuer::new(key, &*settings.issuer, "api")
         .with_lifetime(settings.access_lifetime)
         .with_leeway(settings.leeway);
     let guard = Guard::new(issuer.verifier(), store)
         .with_consistency(settings.consistency)
         .with_outage(settings.outage);
-    ready_or_soon(&guard).await?;
+    if opened == Opened::Now {
+        ready_or_soon(&guard).await?;
+    }
     Ok(Sessions::new(&guard, issuer)
         .with_grace(settings.grace)
         .with_reuse(settings.reuse)
@@ -52,24 +59,4 @@ pub fn announce(addr: SocketAddr) -> std::io::Result<()> {
     let mut stdout = std::io::stdout();
     writeln!(stdout, "listening on http://{addr}")?;
     writeln!(stdout, "{}", try_it(addr))
-}
-
-/// What to say when a program cannot listen.
-pub fn cannot_listen(addr: SocketAddr, error: &std::io::Error) -> String {
-    format!("cannot listen on {addr}, which JWT_REVOKE_ADDR names: {error}")
-}
-
-/// Returns when somebody asks the program to stop.
-pub async fn asked_to_stop() {
-    let terminate = async {
-        match signal::unix::signal(SignalKind::terminate()) {
-            Ok(mut signals) => signals.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = signal::ctrl_c() => {}
-        _ = terminate => {}
-    }
-    tracing::info!("finishing the requests at hand");
 }

@@ -7,6 +7,7 @@
 #![allow(missing_docs, reason = "a check has its claim for a name")]
 #![allow(clippy::unwrap_used, reason = "this is test code")]
 
+mod bounds;
 mod contract;
 mod durability;
 mod fleet;
@@ -18,6 +19,7 @@ mod sockets;
 mod start;
 
 pub use self::{
+    bounds::*,
     contract::*,
     durability::*,
     fleet::*,
@@ -66,6 +68,15 @@ macro_rules! service_suite {
             i1_a_logout_closes_sockets_in_other_processes
             r1_sockets_outlast_a_killed_redis_as_long_as_the_policy_says
             open_sockets_do_not_keep_a_program_from_stopping
+            t46_a_frame_that_announces_too_much_closes_its_socket
+            a_message_in_fragments_is_one_message
+            a_socket_that_is_not_opened_as_one_is_426
+            t47_wrong_passwords_leave_no_memory_behind
+            t47_more_logins_than_can_be_checked_are_refused_and_the_next_one_works
+            t48_a_socket_that_reads_nothing_does_not_stay
+            t49_half_a_request_does_not_keep_a_program_from_stopping
+            a_second_signal_ends_a_program_at_once
+            r2_a_redis_that_refuses_writes_at_the_start_is_waited_for
             r1_a_redis_that_is_down_at_the_start_ends_the_program
             r1_a_redis_that_is_slow_at_the_start_does_not_end_the_program
             r3_a_redis_that_refuses_the_password_ends_the_program

@@ -301,6 +301,11 @@ impl Service<'_> {
         assert!(status.expect("kill").success());
     }
 
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it runs.
     pub fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()

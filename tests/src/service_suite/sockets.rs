@@ -18,6 +18,9 @@ use crate::{patience::PATIENCE, redis_server::RedisServer};
 /// The token is no longer good (RFC 6455 §7.4.1).
 const POLICY: u16 = 1008;
 
+/// The server stops.
+const AWAY: u16 = 1001;
+
 /// Try again later.
 const AGAIN: u16 = 1013;
 
@@ -98,6 +101,7 @@ pub async fn open_sockets_do_not_keep_a_program_from_stopping(program: &Program)
     let mut socket = Socket::open(&service, &service.token(ALICE).await).await;
     socket.echoes().await;
     service.terminate();
+    assert_eq!(socket.closed().await, AWAY);
     let status = service.ended();
     assert!(status.success(), "{status}");
 }

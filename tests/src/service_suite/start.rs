@@ -49,6 +49,49 @@ pub async fn r1_a_redis_that_is_slow_at_the_start_does_not_end_the_program(progr
     assert_eq!(again(|| service.get("/readyz")).await.status, 200);
 }
 
+pub async fn r2_a_redis_that_refuses_writes_at_the_start_is_waited_for(program: &Program) {
+    let refusals: [(&[&[&str]], &[&[&str]], &str); 3] = [
+        (
+            &[&["CONFIG", "SET", "maxmemory", "1"]],
+            &[&["CONFIG", "SET", "maxmemory", "0"]],
+            "out of memory",
+        ),
+        (
+            &[&["CONFIG", "SET", "min-replicas-to-write", "1"]],
+            &[&["CONFIG", "SET", "min-replicas-to-write", "0"]],
+            "too few replicas",
+        ),
+        (
+            &[&["REPLICAOF", "127.0.0.1", "1"]],
+            &[&["REPLICAOF", "NO", "ONE"]],
+            "it is a replica",
+        ),
+    ];
+    for (refuse, mend, reason) in refusals {
+        let redis = RedisServer::start();
+        for command in refuse {
+            redis.cli(command);
+        }
+        let service = program.start(&[("JWT_REVOKE_STORE", &redis.url())]);
+        assert_eq!(service.get("/healthz").await.status, 200, "{reason}");
+        let ready = service.get("/readyz").await;
+        assert_eq!(
+            (ready.status, ready.header("retry-after")),
+            (503, Some("1"))
+        );
+        assert_eq!(service.login(ALICE).await.status, 503, "{reason}");
+        service.until_logged(reason).await;
+        for command in mend {
+            redis.cli(command);
+        }
+        let token = service.token(ALICE).await;
+        assert_eq!(service.decision(&token).await, 200, "{reason}");
+        service.log_out(&token).await;
+        assert_eq!(service.decision(&token).await, 401, "{reason}");
+        assert_eq!(again(|| service.get("/readyz")).await.status, 200);
+    }
+}
+
 pub async fn r3_a_redis_that_refuses_the_password_ends_the_program(program: &Program) {
     program.keep_secret(PASSWORD);
     let redis = RedisServer::start_with(&["--requirepass", "another-password"]);
@@ -163,6 +206,10 @@ pub async fn a_setting_that_cannot_be_understood_is_named(program: &Program) {
             &["", "15m", "-1", "1e3", "0", "86401"],
         ),
         ("JWT_REVOKE_LEEWAY", &["", "-1", "5s", "301"]),
+        ("JWT_REVOKE_DRAIN", &["", "-1", "5s", "3601"]),
+        // There is no such setting.
+        ("JWT_REVOKE_OUTTAGE", &["allow"]),
+        ("JWT_REVOKE_TTL", &["900"]),
         (
             "JWT_REVOKE_ISSUER",
             &["", "auth", "http://auth.example.com", "https://a?b"],

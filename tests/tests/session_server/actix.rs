@@ -4,7 +4,7 @@
 
 use std::net::TcpListener;
 
-use actix_jwt_revoke::{AuthUser, RevocationLayer, Routes, routes};
+use actix_jwt_revoke::{AuthUser, RevocationLayer, Routes, SameOrigin, routes};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
@@ -36,14 +36,19 @@ fn app(fixture: &SessionFixture, config: &mut ServiceConfig) {
     let sessions = &fixture.sessions;
     let layer = || RevocationLayer::new(sessions.guard().clone());
     let cookies = Cookies::under("/cookies/auth").unwrap();
-    let cookies = cookies.with_origin("https://app.example.com");
-    let from_cookie = layer().from_cookie(cookies.access());
+    let cookies = cookies.with_origin("https://app.example.com".parse().unwrap());
+    let from_cookie = layer().from_header().from_cookies(&cookies);
     let with_cookies = Routes::new(sessions).with_cookies(cookies);
     let plain = Routes::new(sessions);
     config
         .app_data(web::Data::new(fixture.clone()))
         .route("/me", web::get().to(me).wrap(layer()))
-        .route("/cookies/me", web::get().to(me).wrap(from_cookie))
+        .service(
+            web::resource("/cookies/me")
+                .route(web::get().to(me))
+                .route(web::post().to(me))
+                .wrap(from_cookie),
+        )
         .service(web::scope("/auth").service(routes(sessions)))
         .service(web::scope("/cookies/auth").service(with_cookies.clone()))
         .service(web::scope("/some/auth").service(plain.clone().without(Route::LogoutAll)))
@@ -64,14 +69,12 @@ async fn me(user: AuthUser) -> String {
 }
 
 async fn login(
+    _: SameOrigin,
     fixture: web::Data<SessionFixture>,
     routes: web::Data<Routes>,
     request: HttpRequest,
     body: web::Bytes,
 ) -> HttpResponse {
-    if let Some(refusal) = routes.refuse_cross_origin(request.headers()) {
-        return refusal;
-    }
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
     let user = body["username"].as_str().unwrap();
     let Ok(attempt) = fixture.sessions.begin().await else {

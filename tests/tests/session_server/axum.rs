@@ -6,10 +6,10 @@ use std::future::IntoFuture as _;
 
 use axum::{
     Router,
-    extract::State,
+    extract::{FromRef, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use futures::future::{BoxFuture, FutureExt as _};
 use jwt_revoke_core::{
@@ -17,7 +17,7 @@ use jwt_revoke_core::{
     wire::{Cookies, Route},
 };
 use jwt_revoke_tests::http_suite::{Running, sessions::SessionFixture};
-use tower_jwt_revoke::{AuthUser, RevocationLayer, Routes, routes};
+use tower_jwt_revoke::{AuthUser, RevocationLayer, Routes, SameOrigin, routes};
 
 /// Serves on a free port.
 pub(crate) fn serve(fixture: SessionFixture) -> BoxFuture<'static, Running> {
@@ -35,24 +35,37 @@ fn app(fixture: SessionFixture) -> Router {
     let sessions = &fixture.sessions;
     let layer = || RevocationLayer::new(sessions.guard().clone());
     let cookies = Cookies::under("/cookies/auth").unwrap();
-    let cookies = cookies.with_origin("https://app.example.com");
-    let from_cookie = layer().from_cookie(cookies.access());
+    let cookies = cookies.with_origin("https://app.example.com".parse().unwrap());
+    let from_cookie = layer().from_header().from_cookies(&cookies);
     let with_cookies = Routes::new(sessions).with_cookies(cookies);
     let plain = Routes::new(sessions);
     Router::new()
         .route("/me", get(me).route_layer(layer()))
-        .route("/cookies/me", get(me).route_layer(from_cookie))
+        .route("/cookies/me", get(me).post(me).route_layer(from_cookie))
         .nest("/auth", routes(sessions))
         .nest("/cookies/auth", with_cookies.clone().into_router())
         .nest(
             "/some/auth",
             plain.clone().without(Route::LogoutAll).into_router(),
         )
-        .route("/login", post(login).with_state((fixture.clone(), plain)))
-        .route(
-            "/cookies/login",
-            post(login).with_state((fixture, with_cookies)),
-        )
+        .route("/login", login_by(fixture.clone(), plain))
+        .route("/cookies/login", login_by(fixture, with_cookies))
+}
+
+fn login_by(fixture: SessionFixture, routes: Routes) -> MethodRouter {
+    post(login).with_state(Login { fixture, routes })
+}
+
+#[derive(Clone)]
+struct Login {
+    fixture: SessionFixture,
+    routes: Routes,
+}
+
+impl FromRef<Login> for Routes {
+    fn from_ref(login: &Login) -> Self {
+        login.routes.clone()
+    }
 }
 
 async fn me(user: AuthUser) -> String {
@@ -60,13 +73,11 @@ async fn me(user: AuthUser) -> String {
 }
 
 async fn login(
-    State((fixture, routes)): State<(SessionFixture, Routes)>,
+    _: SameOrigin,
+    State(Login { fixture, routes }): State<Login>,
     headers: HeaderMap,
     body: String,
 ) -> Response {
-    if let Some(refusal) = routes.refuse_cross_origin(&headers) {
-        return refusal;
-    }
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
     let user = body["username"].as_str().unwrap();
     let Ok(attempt) = fixture.sessions.begin().await else {

@@ -10,7 +10,7 @@ use actix_web::{
     Error, HttpMessage as _, HttpRequest,
     body::EitherBody,
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
-    http::header::{AUTHORIZATION, COOKIE},
+    http::{header::HeaderValue, uri::Authority},
 };
 use jwt_revoke_core::{
     Access, Denied, Guard,
@@ -161,12 +161,14 @@ where
     }
 }
 
-/// The values of all fields of a header.
+/// Values of all fields of a name.
 fn values(request: &HttpRequest, field: Field) -> impl Iterator<Item = &[u8]> {
-    let name = match field {
-        Field::Authorization => AUTHORIZATION,
-        Field::Cookie => COOKIE,
+    let pseudo = match field {
+        Field::Method => Some(request.method().as_str()),
+        Field::Authority => request.uri().authority().map(Authority::as_str),
+        _ => None,
     };
-    let values = request.headers().get_all(name);
-    values.map(|value| value.as_bytes())
+    let named = field.name().map(|name| request.headers().get_all(name));
+    let named = named.into_iter().flatten().map(HeaderValue::as_bytes);
+    pseudo.map(str::as_bytes).into_iter().chain(named)
 }

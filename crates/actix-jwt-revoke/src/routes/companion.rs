@@ -5,17 +5,20 @@ use std::rc::Rc;
 use actix_web::{
     FromRequest as _, HttpRequest, HttpResponse, ResponseError as _,
     dev::{AppService, HttpServiceFactory, Payload},
-    http::header::HeaderMap,
+    http::{header::HeaderMap, uri::Authority},
     web,
 };
 use jwt_revoke_core::{
     defaults,
     session::{Pair, Sessions},
-    wire::{Asked, Companion, Reply, Route},
+    wire::{Asked, Companion, Rejection, Reply, Route},
 };
 
 use super::resource;
 use crate::{RevocationLayer, Token, response::response};
+
+#[cfg(doc)]
+use crate::SameOrigin;
 
 /// The routes of first-party apps as they are by default: [`Routes::new`], all of them.
 ///
@@ -49,11 +52,12 @@ pub fn routes(sessions: &Sessions) -> Routes {
 /// The login is the application's. It says who it is, and hands out the pair:
 ///
 /// ```
-/// use actix_jwt_revoke::Routes;
+/// use actix_jwt_revoke::{Routes, SameOrigin};
 /// use actix_web::{App, HttpResponse, dev::HttpServiceFactory, web};
 /// use jwt_revoke_core::{session::{Grant, Sessions}, wire::{Cookies, Route}};
 ///
-/// async fn login(routes: web::Data<Routes>, password: String) -> HttpResponse {
+/// // `SameOrigin`: no other page may log its visitors in here.
+/// async fn login(_: SameOrigin, routes: web::Data<Routes>, password: String) -> HttpResponse {
 ///     let Ok(attempt) = routes.sessions().begin().await else {
 ///         return HttpResponse::ServiceUnavailable().finish();
 ///     };
@@ -91,11 +95,16 @@ impl Routes {
         response(self.companion.signed_in(pair))
     }
 
-    /// For routes of your own that change state by cookie, the login among them; see
-    /// [`Companion::refuse_cross_origin`].
-    pub fn refuse_cross_origin(&self, headers: &HeaderMap) -> Option<HttpResponse> {
-        let asked = Asked::new(fields(headers), &[]);
-        self.companion.refuse_cross_origin(&asked).map(response)
+    /// Refusal of a request that a page of another origin may have caused, where tokens are in
+    /// cookies; see [`Companion::refuse_cross_origin`]. As an extractor: [`SameOrigin`].
+    pub fn refuse_cross_origin(&self, request: &HttpRequest) -> Option<HttpResponse> {
+        let refusal = self.companion.refuse_cross_origin(&asked(request, &[]));
+        refusal.map(response)
+    }
+
+    /// See [`SameOrigin`].
+    pub(crate) fn require_same_origin(&self, request: &HttpRequest) -> Result<(), Rejection> {
+        self.companion.require_same_origin(&asked(request, &[]))
     }
 
     async fn answer(&self, route: Route, request: &HttpRequest, payload: web::Payload) -> Reply {
@@ -103,7 +112,7 @@ impl Routes {
             Ok(body) => body,
             Err(refusal) => return refusal,
         };
-        let asked = Asked::new(fields(request.headers()), &body);
+        let asked = asked(request, &body);
         match route {
             Route::Refresh => self.companion.refresh(&asked).await,
             _ => {
@@ -119,7 +128,7 @@ impl Routes {
             Ok(Token(access)) => access,
             Err(rejection) => return rejection.error_response(),
         };
-        let asked = Asked::new(fields(request.headers()), &[]);
+        let asked = asked(request, &[]);
         response(match route {
             Route::LogoutAll => self.companion.logout_all(&access, &asked).await,
             Route::LogoutOthers => self.companion.logout_others(&access, &asked).await,
@@ -136,8 +145,7 @@ impl Routes {
 }
 
 impl HttpServiceFactory for Routes {
-    fn register(mut self, config: &mut AppService) {
-        self.companion = self.companion.with_render(self.layer.render());
+    fn register(self, config: &mut AppService) {
         let routes = Rc::new(self);
         for route in routes.companion.routes() {
             let shared = Rc::clone(&routes);
@@ -158,6 +166,11 @@ impl HttpServiceFactory for Routes {
             resource(route.path(), route.method(), handler).register(config);
         }
     }
+}
+
+fn asked<'a>(request: &'a HttpRequest, body: &'a [u8]) -> Asked<'a> {
+    let authority = request.uri().authority().map(Authority::as_str);
+    Asked::new(fields(request.headers()), body).with_authority(authority)
 }
 
 /// Names in lower case, and values.

@@ -3,6 +3,7 @@
 mod companion;
 mod logout;
 mod oauth;
+mod same_origin;
 
 use actix_web::{
     HttpResponse, Resource, Route,
@@ -16,6 +17,7 @@ pub use self::{
     companion::{Routes, routes},
     logout::{logout_route, logout_route_behind},
     oauth::{oauth_routes, well_known},
+    same_origin::SameOrigin,
 };
 
 /// A path with one method; `HEAD` goes with `GET` (RFC 9110 §9.3.2). To other methods it answers 405

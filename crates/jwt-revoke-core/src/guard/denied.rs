@@ -1,7 +1,8 @@
 //! Why a request was refused.
 
 use crate::{
-    guard::ClaimsError, revocation::Dimension, store::StoreError, token::Scope, verify::VerifyError,
+    guard::ClaimsError, revocation::Dimension, store::StoreError, token::Scope,
+    verify::VerifyError, wire::CrossOrigin,
 };
 
 /// Why a request was refused. `Display` is for the operator's log; the client sees only
@@ -34,6 +35,9 @@ pub enum Denied {
         /// What it takes.
         required: Scope,
     },
+    /// The token is a cookie, or will be one, and a page of another origin may have caused the request.
+    #[error("a page of another origin may have caused the request")]
+    CrossOrigin(#[source] CrossOrigin),
     /// The store did not answer, and the policy is to fail closed.
     #[error("revocation state is unknown")]
     StoreUnavailable(#[source] StoreError),
@@ -45,25 +49,26 @@ impl Denied {
         match self {
             Self::Malformed(_) => 400,
             Self::Missing | Self::Invalid(_) | Self::Revoked { .. } | Self::Claims(_) => 401,
-            Self::InsufficientScope { .. } => 403,
+            Self::InsufficientScope { .. } | Self::CrossOrigin(_) => 403,
             Self::StoreUnavailable(_) => 503,
         }
     }
 
     /// The error code: those of RFC 6750 §3.1, `temporarily_unavailable` (RFC 6749 §4.1.2.1) for an
-    /// outage, and `unauthorized` in the body of a 401 to a request without a token, whose challenge
-    /// has no code.
+    /// outage, `access_denied` for a page of another origin, and `unauthorized` in the body of a 401 to
+    /// a request without a token, whose challenge has no code.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Missing => "unauthorized",
             Self::Malformed(_) => "invalid_request",
             Self::Invalid(_) | Self::Revoked { .. } | Self::Claims(_) => "invalid_token",
             Self::InsufficientScope { .. } => "insufficient_scope",
+            Self::CrossOrigin(_) => "access_denied",
             Self::StoreUnavailable(_) => "temporarily_unavailable",
         }
     }
 
-    /// A sentence for the client's developer, the same for all reasons behind one code.
+    /// A sentence for the client's developer, the same for all reasons for which a token is refused.
     pub fn description(&self) -> &'static str {
         match self {
             Self::Missing => "this resource needs an access token",
@@ -72,6 +77,7 @@ impl Denied {
                 "the access token is invalid, expired or revoked"
             }
             Self::InsufficientScope { .. } => "the access token lacks a scope that is needed here",
+            Self::CrossOrigin(reason) => reason.description(),
             Self::StoreUnavailable(_) => "try again shortly; the access token may still be good",
         }
     }

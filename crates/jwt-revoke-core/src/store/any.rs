@@ -45,6 +45,24 @@ impl AnyStore {
         }
     }
 
+    /// Like [`connect`](Self::connect), except that a Redis is connected in the background: until it
+    /// has been reached and checked, every call is an error, and
+    /// [`Guard::ready`](crate::Guard::ready) says so.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Address`] for an address this build cannot serve; for a store in this process, those
+    /// of [`connect`](Self::connect).
+    pub async fn connect_lazily(address: &str) -> Result<Self, StoreError> {
+        match address.split_once(':') {
+            #[cfg(feature = "redis")]
+            Some((scheme, _)) if crate::store::redis::is_redis(scheme) => {
+                Ok(crate::store::RedisStore::connect_lazily(address)?.into())
+            }
+            _ => Self::connect(address).await,
+        }
+    }
+
     async fn lookup(&self, query: &Lookup<'_>) -> Result<Cutoffs, StoreError> {
         let span = debug_span!("lookup", shard = query.shard.number(), outcome = Empty);
         let found = self.0.boxed_lookup(query).instrument(span.clone()).await;

@@ -173,6 +173,28 @@ impl StoreError {
         }
     }
 
+    /// Whether the store was reached and refuses writes for a reason that passes without a change of
+    /// address, password or rights: no memory, a full disk, a replica that may become primary, too few
+    /// replicas. A program may start and serve once the store is well; see
+    /// [`AnyStore::connect_lazily`](super::AnyStore::connect_lazily).
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::WriteRefused { refusal, .. } => matches!(
+                refusal,
+                WriteRefusal::OutOfMemory
+                    | WriteRefusal::ReadOnly
+                    | WriteRefusal::TooFewReplicas
+                    | WriteRefusal::CannotPersist(_)
+            ),
+            Self::Partial { source, .. } => source.may_pass(),
+            Self::Open {
+                source: Some(source),
+                ..
+            } => source.downcast_ref().is_some_and(Self::may_pass),
+            _ => false,
+        }
+    }
+
     /// The same error, with what is known all the same: for a store that remembers some entries by
     /// itself while the rest does not answer.
     ///

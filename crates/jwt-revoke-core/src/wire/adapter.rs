@@ -29,10 +29,31 @@ macro_rules! layer_methods {
         }
 
         /// Takes the token from a cookie. Set it `Secure; HttpOnly; SameSite=Lax` (or `Strict`), best
-        /// under a `__Host-` name: a cookie is sent with requests that other sites cause, so without
-        /// `SameSite` every state-changing route needs its own defence against that.
+        /// under a `__Host-` name.
+        ///
+        /// Browsers send cookies whatever page causes a request. So a request whose token is in a
+        /// cookie alone, and that changes state (every method but `GET`, `HEAD`, `OPTIONS`, `TRACE`)
+        /// or opens a WebSocket, must come from this origin or one that was
+        /// [named](Self::with_origin); else it is 403 `access_denied`. How that is told is at
+        /// [`Cookies`](jwt_revoke_core::wire::Cookies). An application with a defence of its own
+        /// reads its cookie by [`from_fn`](Self::from_fn).
+        ///
+        /// # Panics
+        ///
+        /// When no cookie can have that name (RFC 6265 §4.1.1).
         pub fn from_cookie(self, name: impl Into<::std::sync::Arc<str>>) -> Self {
             self.with(|gate| gate.from_cookie(name))
+        }
+
+        /// Takes the token from the access cookie of the companion routes, and trusts the origins that
+        /// are named there; see [`from_cookie`](Self::from_cookie).
+        pub fn from_cookies(self, cookies: &$crate::wire::Cookies) -> Self {
+            self.with(|gate| gate.from_cookies(cookies))
+        }
+
+        /// Trusts pages of another origin to change state by a [cookie](Self::from_cookie).
+        pub fn with_origin(self, origin: $crate::wire::Origin) -> Self {
+            self.with(|gate| gate.with_origin(origin))
         }
 
         /// Refuses with 403 `insufficient_scope` unless the token has all of `scope`. Said twice, it
@@ -81,10 +102,10 @@ macro_rules! routes_methods {
 
         /// Also takes tokens from cookies and hands them out there; see
         /// [`Cookies`](jwt_revoke_core::wire::Cookies). The routes that the cookie is to open need
-        /// [`RevocationLayer::from_cookie`](crate::RevocationLayer::from_cookie) with
-        /// [`Cookies::access`](jwt_revoke_core::wire::Cookies::access).
+        /// [`RevocationLayer::from_cookies`](crate::RevocationLayer::from_cookies), the login needs
+        /// [`SameOrigin`](crate::SameOrigin).
         pub fn with_cookies(mut self, cookies: $crate::wire::Cookies) -> Self {
-            self.layer = self.layer.from_header().from_cookie(cookies.access());
+            self.layer = self.layer.from_header().from_cookies(&cookies);
             self.companion = self.companion.with_cookies(cookies);
             self
         }
@@ -97,6 +118,7 @@ macro_rules! routes_methods {
             change: impl FnOnce(crate::RevocationLayer) -> crate::RevocationLayer,
         ) -> Self {
             self.layer = change(self.layer);
+            self.companion = self.companion.with_render(self.layer.render());
             self
         }
 

@@ -6,7 +6,7 @@ use crate::{
     Access, Denied, Guard,
     guard::Checked,
     token::Scope,
-    wire::{Offered, Passed, Refusal, Render, Renderer},
+    wire::{Cookies, Offered, Origin, Passed, Refusal, Render, Renderer, cross_origin},
 };
 
 /// What a layer in front of routes decides, whatever the framework. `R` is the framework's request,
@@ -21,15 +21,49 @@ pub struct Gate<R: ?Sized> {
     render: Renderer,
     absence: Absence,
     scopes: Vec<Scope>,
+    /// Other origins whose pages may use cookies to change state.
+    origins: Vec<Origin>,
 }
 
-/// A header in which a token may stand.
+/// What a layer reads of a request: headers, and two pseudo-headers (RFC 9113 §8.3.1) that every
+/// version of HTTP has in its request line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Field {
     /// `Authorization` (RFC 9110 §11.6.2).
     Authorization,
     /// `Cookie` (RFC 6265 §4.2).
     Cookie,
+    /// The method, of which there is one.
+    Method,
+    /// The authority of the target, if it has one.
+    Authority,
+    /// `Host` (RFC 9110 §7.2).
+    Host,
+    /// `Origin` (RFC 6454 §7).
+    Origin,
+    /// `Sec-Fetch-Site` (Fetch Metadata §2.4).
+    SecFetchSite,
+    /// `Upgrade` (RFC 9110 §7.8).
+    Upgrade,
+    /// `X-Requested-With`, which pages of other origins cannot add without asking (CORS).
+    XRequestedWith,
+}
+
+impl Field {
+    /// Name of the header, in lower case; `None` for the method and the authority.
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Method | Self::Authority => None,
+            Self::Authorization => Some("authorization"),
+            Self::Cookie => Some("cookie"),
+            Self::Host => Some("host"),
+            Self::Origin => Some("origin"),
+            Self::SecFetchSite => Some("sec-fetch-site"),
+            Self::Upgrade => Some("upgrade"),
+            Self::XRequestedWith => Some("x-requested-with"),
+        }
+    }
 }
 
 /// What a request that is let through brings along in its extensions.
@@ -70,6 +104,7 @@ impl<R: ?Sized> Gate<R> {
             render: Renderer::default(),
             absence: Absence::Refused,
             scopes: Vec::new(),
+            origins: Vec::new(),
         }
     }
 
@@ -88,9 +123,30 @@ impl<R: ?Sized> Gate<R> {
         self.sources.push(Source::Header);
     }
 
-    /// Also looks at a cookie.
+    /// Also looks at a cookie, and refuses requests that a page of another origin may have caused by
+    /// it: those that change state or open a WebSocket, unless their token is in `Authorization` too.
+    ///
+    /// # Panics
+    ///
+    /// When no cookie can have that name (RFC 6265 §4.1.1).
     pub fn from_cookie(&mut self, name: impl Into<Arc<str>>) {
-        self.sources.push(Source::Cookie(name.into()));
+        let name = name.into();
+        assert!(
+            is_cookie_name(&name),
+            "{name:?} is no name of a cookie: write letters, digits, - and _, such as \"session\""
+        );
+        self.sources.push(Source::Cookie(name));
+    }
+
+    /// Also looks at the access cookie, and trusts the origins that were named for the cookies.
+    pub fn from_cookies(&mut self, cookies: &Cookies) {
+        self.from_cookie(cookies.access());
+        self.origins.extend_from_slice(cookies.origins());
+    }
+
+    /// Trusts pages of another origin to change state by cookie.
+    pub fn with_origin(&mut self, origin: Origin) {
+        self.origins.push(origin);
     }
 
     /// Also looks where `find` does.
@@ -119,7 +175,7 @@ impl<R: ?Sized> Gate<R> {
     /// Decides about the token of a request.
     ///
     /// `known` is the access that a layer outside has left in the request: a token that this guard
-    /// has checked is not checked again. `values` gives the values of all fields of a header.
+    /// has checked is not checked again. `values` gives the values of all fields of a name.
     pub fn check<'a, V>(
         &self,
         request: &'a R,
@@ -134,10 +190,20 @@ impl<R: ?Sized> Gate<R> {
         {
             return Checked::Now(Ok(access.clone()));
         }
-        match self.offered(request, values) {
-            Ok(token) => self.guard.check(&token),
-            Err(denied) => Checked::Now(Err(denied)),
+        let offered = self.collect(request, &values);
+        let is_ambient = offered.is_ambient();
+        let token = match offered.decide() {
+            Ok(token) => token,
+            Err(denied) => return Checked::Now(Err(denied)),
+        };
+        // A browser adds cookies whatever page asks it to (RFC 6265 §8.2); nothing else is added.
+        if is_ambient
+            && cross_origin::matters(&values)
+            && let Err(reason) = cross_origin::admit(&values, &self.origins)
+        {
+            return Checked::Now(Err(Denied::CrossOrigin(reason)));
         }
+        self.guard.check(&token)
     }
 
     /// The one token that a request offers in all of the places, unchecked.
@@ -150,6 +216,13 @@ impl<R: ?Sized> Gate<R> {
         request: &'a R,
         values: impl Fn(Field) -> V,
     ) -> Result<Cow<'a, str>, Denied>
+    where
+        V: IntoIterator<Item = &'a [u8]>,
+    {
+        self.collect(request, &values).decide()
+    }
+
+    fn collect<'a, V>(&self, request: &'a R, values: impl Fn(Field) -> V) -> Offered<'a>
     where
         V: IntoIterator<Item = &'a [u8]>,
     {
@@ -169,7 +242,7 @@ impl<R: ?Sized> Gate<R> {
                 }
             }
         }
-        offered.decide()
+        offered
     }
 
     /// What the adapter puts into the extensions of a request that is let through.
@@ -210,6 +283,7 @@ impl<R: ?Sized> Clone for Gate<R> {
             render: self.render.clone(),
             absence: self.absence,
             scopes: self.scopes.clone(),
+            origins: self.origins.clone(),
         }
     }
 }
@@ -231,6 +305,7 @@ impl<R: ?Sized> fmt::Debug for Gate<R> {
             .field("sources", &self.sources)
             .field("absence", &self.absence)
             .field("scopes", &self.scopes)
+            .field("origins", &self.origins)
             .finish_non_exhaustive()
     }
 }
@@ -243,4 +318,10 @@ impl<R: ?Sized> fmt::Debug for Source<R> {
             Self::Function(_) => f.debug_tuple("Function").finish_non_exhaustive(),
         }
     }
+}
+
+/// RFC 6265 §4.1.1: a token of RFC 9110 §5.6.2.
+fn is_cookie_name(name: &str) -> bool {
+    let is_tchar = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !name.is_empty() && name.bytes().all(is_tchar)
 }

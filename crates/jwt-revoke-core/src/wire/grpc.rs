@@ -95,7 +95,7 @@ impl GrpcCode {
             Denied::Missing | Denied::Invalid(_) | Denied::Revoked { .. } | Denied::Claims(_) => {
                 Self::Unauthenticated
             }
-            Denied::InsufficientScope { .. } => Self::PermissionDenied,
+            Denied::InsufficientScope { .. } | Denied::CrossOrigin(_) => Self::PermissionDenied,
             Denied::StoreUnavailable(_) => Self::Unavailable,
         }
     }

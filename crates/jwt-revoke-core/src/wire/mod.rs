@@ -8,10 +8,12 @@ mod adapter;
 mod caller;
 mod challenge;
 mod companion;
+mod cross_origin;
 mod gate;
 mod grpc;
 pub mod oauth;
 mod offered;
+mod origin;
 mod refusal;
 mod rejection;
 mod renderer;
@@ -22,9 +24,11 @@ pub use self::{
     caller::{Caller, Passed},
     challenge::Challenge,
     companion::{Asked, Companion, CookiePathError, Cookies, Route, SameSite},
+    cross_origin::CrossOrigin,
     gate::{Admitted, Field, Gate},
     grpc::{Grpc, GrpcCode},
     offered::Offered,
+    origin::{Origin, OriginError},
     refusal::{Json, Refusal, Render},
     rejection::{MissingAccess, Rejection},
     renderer::Renderer,

@@ -28,6 +28,8 @@ use crate::{
 #[must_use = "nothing is decided until `decide` is called"]
 pub struct Offered<'a> {
     token: Option<Cow<'a, str>>,
+    /// Whether the token stands in cookies alone.
+    is_ambient: bool,
     fault: Option<&'static str>,
 }
 
@@ -58,7 +60,11 @@ impl<'a> Offered<'a> {
         for value in values.into_iter().flat_map(|value| cookies(name, value)) {
             match std::str::from_utf8(value) {
                 Ok("") => {}
-                Ok(token) if is_b64token(token.as_bytes()) => self.token(token),
+                Ok(token) if is_b64token(token.as_bytes()) => {
+                    let is_ambient = self.is_ambient || self.token.is_none();
+                    self.token(token);
+                    self.is_ambient = is_ambient;
+                }
                 _ => self.fault("the cookie holds no token"),
             }
         }
@@ -67,6 +73,7 @@ impl<'a> Offered<'a> {
     /// A token from anywhere else.
     pub fn token(&mut self, token: impl Into<Cow<'a, str>>) {
         let token = token.into();
+        self.is_ambient = false;
         match &self.token {
             Some(other) if *other != token => self.fault("two different tokens"),
             _ => self.token = Some(token),
@@ -85,6 +92,12 @@ impl<'a> Offered<'a> {
             (None, Some(token)) => Ok(token),
             (None, None) => Err(Denied::Missing),
         }
+    }
+
+    /// Whether the token stands in cookies alone, which browsers send whatever page causes the
+    /// request.
+    pub(super) fn is_ambient(&self) -> bool {
+        self.is_ambient
     }
 
     fn fault(&mut self, fault: &'static str) {
@@ -209,6 +222,21 @@ mod tests {
         offered.token("b");
         offered.token("a");
         assert!(matches!(offered.decide(), Err(Denied::Malformed(_))));
+    }
+
+    #[test]
+    fn s53_a_token_is_ambient_where_it_stands_in_cookies_alone() {
+        let cookie = &b"session=a; session=a"[..];
+        let mut offered = Offered::new();
+        assert!(!offered.is_ambient());
+        offered.cookies("session", [cookie]);
+        assert!(offered.is_ambient());
+        offered.cookies("session", [cookie]);
+        assert!(offered.is_ambient());
+        offered.authorization([&b"Bearer a"[..]]);
+        assert!(!offered.is_ambient());
+        offered.cookies("session", [cookie]);
+        assert!(!offered.is_ambient());
     }
 
     #[test]

@@ -124,6 +124,8 @@ impl Render for Json {
         let status = denied.status();
         let refusal = Refusal::new(status).with_json(denied.code(), denied.description());
         match status {
+            // No token would help.
+            _ if matches!(denied, Denied::CrossOrigin(_)) => refusal,
             400 | 401 | 403 => {
                 refusal.with_header("www-authenticate", &self.challenge(denied).to_string())
             }

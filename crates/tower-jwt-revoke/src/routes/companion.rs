@@ -10,15 +10,18 @@ use axum::{
     routing::{delete, get, post},
 };
 use bytes::Bytes;
-use http::{HeaderMap, request::Parts};
+use http::{HeaderMap, request::Parts, uri::Authority};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use jwt_revoke_core::{
     defaults,
     session::{Pair, Sessions},
-    wire::{Asked, Companion, Reply, Route},
+    wire::{Asked, Companion, Rejection, Reply, Route},
 };
 
 use crate::{RevocationLayer, Token, response::response};
+
+#[cfg(doc)]
+use crate::SameOrigin;
 
 /// The routes of first-party apps as they are by default: [`Routes::new`], all of them.
 ///
@@ -59,9 +62,10 @@ pub fn routes<S: Clone + Send + Sync + 'static>(sessions: &Sessions) -> Router<S
 /// use axum::{Router, extract::State, response::{IntoResponse, Response}, routing::post};
 /// use http::StatusCode;
 /// use jwt_revoke_core::{session::{Grant, Sessions}, wire::{Cookies, Route}};
-/// use tower_jwt_revoke::Routes;
+/// use tower_jwt_revoke::{Routes, SameOrigin};
 ///
-/// async fn login(State(routes): State<Routes>, password: String) -> Response {
+/// // `SameOrigin`: no other page may log its visitors in here.
+/// async fn login(_: SameOrigin, State(routes): State<Routes>, password: String) -> Response {
 ///     let Ok(attempt) = routes.sessions().begin().await else {
 ///         return StatusCode::SERVICE_UNAVAILABLE.into_response();
 ///     };
@@ -99,16 +103,20 @@ impl Routes {
         answer(self.companion.signed_in(pair))
     }
 
-    /// For routes of your own that change state by cookie, the login among them; see
-    /// [`Companion::refuse_cross_origin`].
-    pub fn refuse_cross_origin(&self, headers: &HeaderMap) -> Option<Response> {
-        let refusal = self.companion.refuse_cross_origin(&asked(headers, &[]));
+    /// Refusal of a request that a page of another origin may have caused, where tokens are in
+    /// cookies; see [`Companion::refuse_cross_origin`]. As an extractor: [`SameOrigin`].
+    pub fn refuse_cross_origin(&self, request: &Parts) -> Option<Response> {
+        let refusal = self.companion.refuse_cross_origin(&asked(request, &[]));
         refusal.map(answer)
     }
 
+    /// See [`SameOrigin`].
+    pub(crate) fn require_same_origin(&self, request: &Parts) -> Result<(), Rejection> {
+        self.companion.require_same_origin(&asked(request, &[]))
+    }
+
     /// The router, to be nested wherever the application likes.
-    pub fn into_router<S: Clone + Send + Sync + 'static>(mut self) -> Router<S> {
-        self.companion = self.companion.with_render(self.layer.render());
+    pub fn into_router<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
         // At each method: around a path or the router, the layer would answer 401 to other methods
         // (a preflight among them) and to unknown paths.
         let layer = self.layer.clone();
@@ -140,12 +148,7 @@ type Mounted = State<Arc<Routes>>;
 async fn refresh(State(routes): Mounted, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     answer(match read(body).await {
-        Ok(body) => {
-            routes
-                .companion
-                .refresh(&asked(&parts.headers, &body))
-                .await
-        }
+        Ok(body) => routes.companion.refresh(&asked(&parts, &body)).await,
         Err(refusal) => refusal,
     })
 }
@@ -155,20 +158,20 @@ async fn logout(State(routes): Mounted, request: Request) -> Response {
     answer(match read(body).await {
         Ok(body) => {
             let access = routes.layer.offered(&parts);
-            let asked = asked(&parts.headers, &body);
+            let asked = asked(&parts, &body);
             routes.companion.logout(access, &asked).await
         }
         Err(refusal) => refusal,
     })
 }
 
-async fn logout_all(State(routes): Mounted, token: Token, headers: HeaderMap) -> Response {
-    let asked = asked(&headers, &[]);
+async fn logout_all(State(routes): Mounted, token: Token, parts: Parts) -> Response {
+    let asked = asked(&parts, &[]);
     answer(routes.companion.logout_all(&token.0, &asked).await)
 }
 
-async fn logout_others(State(routes): Mounted, token: Token, headers: HeaderMap) -> Response {
-    let asked = asked(&headers, &[]);
+async fn logout_others(State(routes): Mounted, token: Token, parts: Parts) -> Response {
+    let asked = asked(&parts, &[]);
     answer(routes.companion.logout_others(&token.0, &asked).await)
 }
 
@@ -180,7 +183,7 @@ async fn end(
     State(routes): Mounted,
     token: Token,
     parameters: Result<RawPathParams, RawPathParamsRejection>,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Response {
     // By name: there may be others in the path that these routes are nested at.
     let parameters = parameters.ok();
@@ -188,13 +191,14 @@ async fn end(
         let own = all.iter().filter(|(name, _)| *name == "sid").last();
         own.map(|(_, session)| session)
     });
-    let asked = asked(&headers, &[]);
+    let asked = asked(&parts, &[]);
     let session = session.unwrap_or_default();
     answer(routes.companion.end(&token.0, session, &asked).await)
 }
 
-fn asked<'a>(headers: &'a HeaderMap, body: &'a [u8]) -> Asked<'a> {
-    Asked::new(fields(headers), body)
+fn asked<'a>(request: &'a Parts, body: &'a [u8]) -> Asked<'a> {
+    let authority = request.uri.authority().map(Authority::as_str);
+    Asked::new(fields(&request.headers), body).with_authority(authority)
 }
 
 /// Names in lower case, and values.

@@ -3,9 +3,11 @@
 mod companion;
 mod logout;
 mod oauth;
+mod same_origin;
 
 pub use self::{
     companion::{Routes, routes},
     logout::{logout_route, logout_route_behind},
     oauth::{oauth_routes, well_known},
+    same_origin::SameOrigin,
 };

@@ -28,9 +28,9 @@
 //! With `JWT_REVOKE_STORE=redis://..` and that Redis stopped, calls end with UNAVAILABLE, and with OK
 //! again once it is back.
 
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, future::IntoFuture as _, process::ExitCode};
 
-use example_shared::{Settings, Users, announce, asked_to_stop, cannot_listen, oauth, sessions};
+use example_shared::{Settings, Stop, Users, announce, listen, oauth, sessions};
 use tokio::net::TcpListener;
 
 #[tokio::main]
@@ -42,14 +42,13 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_env()?;
     let sessions = sessions(&settings).await?;
     let oauth = oauth(&sessions, &settings)?;
-    let http = example_axum::app(&sessions, Users::demo()?, oauth);
+    let stop = Stop::on_signals(settings.drain)?;
+    let http = example_axum::app(&sessions, Users::demo()?, stop.clone(), oauth);
     // One port for both: gRPC is HTTP/2, which `axum::serve` speaks beside HTTP/1.1.
     let app = http.merge(example_tonic::grpc(sessions.guard().clone()));
 
-    let listener = TcpListener::bind(settings.addr)
-        .await
-        .map_err(|error| cannot_listen(settings.addr, &error))?;
+    let listener = TcpListener::from_std(listen(settings.addr)?)?;
     announce(listener.local_addr()?)?;
-    let server = axum::serve(listener, app).with_graceful_shutdown(asked_to_stop());
-    Ok(server.await?)
+    let server = axum::serve(listener, app).with_graceful_shutdown(stop.clone().asked());
+    Ok(stop.bound(server.into_future()).await?)
 }

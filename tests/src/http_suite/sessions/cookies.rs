@@ -200,11 +200,6 @@ pub async fn requests_of_other_origins_change_nothing(stand: &Stand) {
             assert_eq!(response.headers("set-cookie"), Vec::<&str>::new());
         }
     }
-    // A page of another origin must not log its visitors in either.
-    let body = json!({ "username": "mallory" }).to_string();
-    let request = RawRequest::post_with("/cookies/login", JSON, body);
-    let request = request.header("sec-fetch-site", "cross-site");
-    assert_eq!(server.send(request).await.status, 403);
 
     let mut jar = jar;
     for headers in [
@@ -224,6 +219,138 @@ pub async fn requests_of_other_origins_change_nothing(stand: &Stand) {
         jar = Jar::of(&server.send(request).await);
     }
     assert_eq!(jar.0.generation(), 6, "something had changed");
+}
+
+/// What pages of other origins, and of sibling hosts, have a browser send.
+const FOREIGN: &[&[(&str, &str)]] = &[
+    &[("sec-fetch-site", "cross-site")],
+    &[("sec-fetch-site", "same-site")],
+    &[("origin", "https://evil.example")],
+    &[("origin", "https://blog.localhost")],
+    &[("origin", "null")],
+    &[],
+];
+
+/// What pages of ours and of a trusted origin have it send.
+const OURS: &[&[(&str, &str)]] = &[
+    &[("sec-fetch-site", "same-origin")],
+    &[("origin", "http://localhost")],
+    &[("origin", "https://localhost")],
+    &[
+        ("sec-fetch-site", "same-site"),
+        ("origin", "https://app.example.com"),
+    ],
+    &[("x-requested-with", "XMLHttpRequest")],
+];
+
+fn with(request: RawRequest, headers: &[(&str, &str)]) -> RawRequest {
+    let add = |request: RawRequest, (name, value): &(&str, &str)| request.header(name, value);
+    headers.iter().fold(request, add)
+}
+
+pub async fn s52_the_authority_of_the_target_counts_where_there_is_no_host(stand: &Stand) {
+    let server = stand.server().await;
+    let jar = login(&server, "alice").await;
+    // As HTTP/2 has it, and a target in absolute form (RFC 9112 §3.2.2): the authority is the
+    // target's, and `Host`, which such a request need not have or mean, does not count.
+    let path = "http://auth.example.com/cookies/auth/logout-others";
+    for (origin, status) in [
+        ("https://auth.example.com", 204),
+        ("http://localhost", 403),
+        ("https://evil.example", 403),
+    ] {
+        let request = RawRequest::post(path).header("cookie", jar.header());
+        let response = server.send(request.header("origin", origin)).await;
+        assert_eq!(response.status, status, "{origin}: {response:?}");
+    }
+}
+
+pub async fn s53_cookies_change_no_state_for_pages_of_other_origins(stand: &Stand) {
+    let server = stand.server().await;
+    let jar = login(&server, "alice").await;
+    let post = || RawRequest::post("/cookies/me").header("cookie", jar.header());
+    for headers in FOREIGN {
+        let response = server.send(with(post(), headers)).await;
+        assert_eq!(response.status, 403, "{headers:?}: {response:?}");
+        assert_eq!(response.json()["error"], "access_denied");
+        assert_eq!(response.header("www-authenticate"), None);
+        // Pages may ask: what they are answered, CORS keeps from them.
+        let get = RawRequest::get("/cookies/me").header("cookie", jar.header());
+        assert_eq!(server.send(with(get, headers)).await.status, 200);
+        // Nor can a page add the token to a header.
+        let own = with(post(), headers).bearer(&jar.0.access);
+        assert_eq!(server.send(own).await.status, 200, "{headers:?}");
+    }
+    for headers in OURS {
+        let response = server.send(with(post(), headers)).await;
+        assert_eq!(response.status, 200, "{headers:?}: {response:?}");
+    }
+}
+
+pub async fn s54_no_page_of_another_origin_opens_a_socket_by_cookie(stand: &Stand) {
+    let server = stand.server().await;
+    let jar = login(&server, "alice").await;
+    let open = || {
+        let request = RawRequest::get("/cookies/me").header("cookie", jar.header());
+        with(
+            request,
+            &[
+                ("connection", "Upgrade"),
+                ("upgrade", "websocket"),
+                ("sec-websocket-version", "13"),
+                ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ],
+        )
+    };
+    for headers in FOREIGN {
+        let response = server.send(with(open(), headers)).await;
+        assert_eq!(response.status, 403, "{headers:?}: {response:?}");
+        // A token of its own is no borrowed one.
+        let own = with(open(), headers).bearer(&jar.0.access);
+        assert_eq!(server.send(own).await.status, 200, "{headers:?}");
+    }
+    for headers in OURS {
+        let response = server.send(with(open(), headers)).await;
+        assert_eq!(response.status, 200, "{headers:?}: {response:?}");
+    }
+}
+
+pub async fn s55_no_page_of_another_origin_logs_its_visitors_in(stand: &Stand) {
+    let server = stand.server().await;
+    let body = json!({ "username": "mallory" }).to_string();
+    for headers in FOREIGN {
+        let request = RawRequest::post_with("/cookies/login", JSON, &*body);
+        let response = server.send(with(request, headers)).await;
+        assert_eq!(response.status, 403, "{headers:?}: {response:?}");
+        assert_eq!(response.headers("set-cookie"), Vec::<&str>::new());
+        // Where tokens are in bodies, no browser keeps them.
+        let request = RawRequest::post_with("/login", JSON, &*body);
+        let response = server.send(with(request, headers)).await;
+        assert_eq!(response.status, 200, "{headers:?}: {response:?}");
+    }
+    for headers in OURS {
+        let request = RawRequest::post_with("/cookies/login", JSON, &*body);
+        Jar::of(&server.send(with(request, headers)).await);
+    }
+}
+
+pub async fn s56_a_client_that_is_no_browser_is_told_what_to_send(stand: &Stand) {
+    let server = stand.server().await;
+    let jar = login(&server, "alice").await;
+    for path in [
+        "/cookies/auth/refresh",
+        "/cookies/auth/logout",
+        "/cookies/me",
+    ] {
+        let request = RawRequest::post(path).header("cookie", jar.header());
+        let response = server.send(request).await;
+        assert_eq!(response.status, 403, "{path}");
+        assert!(response.body.contains("X-Requested-With"), "{response:?}");
+        let request = RawRequest::post(path).header("cookie", jar.header());
+        let request = request.header("origin", "https://evil.example");
+        let response = server.send(request).await;
+        assert!(response.body.contains("another origin"), "{response:?}");
+    }
 }
 
 pub async fn planted_cookies_are_refused(stand: &Stand) {

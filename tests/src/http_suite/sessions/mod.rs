@@ -8,7 +8,7 @@
 //! | `GET /me` | behind a layer as it is by default: the subject |
 //! | `POST /login` | JSON `{"username"}`: a login that begins, adds a permit to [`SessionFixture::begun`], waits for (and gives back) one of [`SessionFixture::password_checks`], and opens a session whose device is the `User-Agent`; 409 when the login is stale or there are too many sessions, 503 when the store fails |
 //! | `/auth/..` | the companion routes, by default |
-//! | `GET /cookies/me` | behind a layer that takes the access token from its cookie |
+//! | `GET`, `POST /cookies/me` | behind a layer that takes the access token from the header or its cookie |
 //! | `POST /cookies/login` | the same login, answered with cookies |
 //! | `/cookies/auth/..` | the companion routes with cookies, `https://app.example.com` being a trusted origin |
 //! | `/some/auth/..` | the companion routes without log out everywhere |
@@ -84,6 +84,11 @@ macro_rules! http_session_suite {
             the_layer_words_the_refusals_of_access_tokens
             i9_no_token_is_logged
             cookies_are_out_of_reach_of_scripts_and_other_sites
+            s52_the_authority_of_the_target_counts_where_there_is_no_host
+            s53_cookies_change_no_state_for_pages_of_other_origins
+            s54_no_page_of_another_origin_opens_a_socket_by_cookie
+            s55_no_page_of_another_origin_logs_its_visitors_in
+            s56_a_client_that_is_no_browser_is_told_what_to_send
             cookies_carry_a_whole_life_of_a_session
             only_logout_clears_cookies
             requests_of_other_origins_change_nothing

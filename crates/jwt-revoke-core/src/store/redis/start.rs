@@ -234,11 +234,18 @@ impl Inner {
             )));
         }
         if info.get("role").is_some_and(|role| role != "master") {
-            return Err(unfit(
-                "it is a replica, which cannot be written and may be behind: give the address of \
-                 the primary, or of the sentinels"
+            // It may be made a primary: a program that waits for that comes up lazily.
+            let refused = StoreError::WriteRefused {
+                store: self.name.clone(),
+                refusal: WriteRefusal::ReadOnly,
+            };
+            return Err(StoreError::Open {
+                store: self.name.clone(),
+                reason: "it is a replica, which cannot be written and may be behind: give the \
+                         address of the primary, or of the sentinels"
                     .to_owned(),
-            ));
+                source: Some(refused.into()),
+            });
         }
         if info.get("redis_mode") == Some("sentinel") {
             return Err(unfit(

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::Reply;
+use crate::wire::Field;
 
 /// The head and the body of a request, as plain data.
 ///
@@ -13,6 +14,7 @@ use super::Reply;
 #[derive(Clone, Default)]
 pub struct Asked<'a> {
     headers: Vec<(&'a str, &'a [u8])>,
+    authority: Option<&'a [u8]>,
     body: &'a [u8],
 }
 
@@ -23,8 +25,28 @@ impl<'a> Asked<'a> {
         let headers = headers.into_iter().filter(|(name, _)| matters(name));
         Self {
             headers: headers.collect(),
+            authority: None,
             body,
         }
+    }
+
+    /// With the authority of the request's target, where it has one: `:authority` of HTTP/2, which
+    /// need not have a `Host` (RFC 9113 §8.3.1), or that of a target in absolute form.
+    #[must_use]
+    pub fn with_authority(self, authority: Option<&'a str>) -> Self {
+        let authority = authority.map(str::as_bytes);
+        Self { authority, ..self }
+    }
+
+    /// What tells the origin of the request.
+    pub(super) fn values(&self, field: Field) -> impl Iterator<Item = &'a [u8]> {
+        let (pseudo, name) = match field {
+            Field::Authority => (self.authority, None),
+            _ => (None, field.name()),
+        };
+        let named = self.headers.iter();
+        let named = named.filter(move |(own, _)| name == Some(*own));
+        pseudo.into_iter().chain(named.map(|(_, value)| *value))
     }
 
     /// The values of all fields of a name.

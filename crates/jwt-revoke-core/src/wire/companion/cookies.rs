@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::{Asked, Reply, origin};
+use super::{Asked, Reply};
 use crate::{
     defaults,
     session::Pair,
-    wire::{Offered, Refusal},
+    wire::{CrossOrigin, Offered, Origin, Refusal, cross_origin},
 };
 
 /// How browsers keep tokens: in cookies that no script can read, sent over TLS only.
@@ -29,10 +29,16 @@ use crate::{
 /// development (Chromium does).
 ///
 /// Browsers send cookies whatever page causes a request. So besides `SameSite`, requests that change
-/// state and bring one of these cookies must come from this origin: by `Sec-Fetch-Site`, else by
-/// `Origin` against `Host`, and where a browser is too old for both, by an `X-Requested-With` header,
-/// which no page of another origin can add without being asked for (CORS). Guard routes of your own
-/// the same way ([`Companion::refuse_cross_origin`](super::Companion::refuse_cross_origin)).
+/// state, or open a WebSocket, and bring one of these cookies must come from this origin: by
+/// `Sec-Fetch-Site`, else by `Origin` against the host, and outside of browsers, or where one is too
+/// old for both, by an `X-Requested-With` header, which no page of another origin can add without
+/// being asked for (CORS). The host is the target's own authority, else `Host`: behind a proxy that
+/// rewrites it, have the proxy pass `Host` on as it came.
+///
+/// The companion routes and every layer that takes its token from a cookie (`from_cookies`,
+/// `from_cookie`) require that by themselves. A login has no token yet: it requires it by the
+/// extractor `SameOrigin` of the adapter
+/// ([`Companion::require_same_origin`](super::Companion::require_same_origin)).
 ///
 /// Tabs share cookies. When two refresh at once, both get the same successor (see
 /// [`Sessions::with_grace`](crate::session::Sessions::with_grace)); a tab that was too slow for that
@@ -61,7 +67,7 @@ pub struct Cookies {
     refresh: &'static str,
     path: Box<str>,
     same_site: SameSite,
-    origins: Vec<Box<str>>,
+    origins: Vec<Origin>,
 }
 
 impl Cookies {
@@ -70,11 +76,14 @@ impl Cookies {
     ///
     /// # Errors
     ///
-    /// [`CookiePathError`] when `path` does not begin with `/`, or holds anything but visible ASCII
-    /// without `;`.
+    /// [`CookiePathError`] when no browser would send the cookie to any path: `path` does not begin
+    /// with `/`, holds a character that is encoded in paths or ends them, or has a segment that
+    /// browsers resolve (`.`, `..`) or that is a parameter of a router (`{id}`).
     pub fn under(path: &str) -> Result<Self, CookiePathError> {
-        let visible = |b: u8| (b'!'..=b'~').contains(&b) && b != b';';
-        if !path.starts_with('/') || !path.bytes().all(visible) {
+        let is_sent = |b: u8| b.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@%|[]^".contains(&b);
+        let is_resolved = |segment: &str| matches!(segment, "." | "..");
+        if !path.starts_with('/') || !path.bytes().all(is_sent) || path.split('/').any(is_resolved)
+        {
             return Err(CookiePathError(path.into()));
         }
         Ok(Self {
@@ -95,11 +104,17 @@ impl Cookies {
         Self { same_site, ..self }
     }
 
-    /// Another origin whose pages may change state here, such as `https://app.example.com`. It also
-    /// takes CORS with credentials for them to be able to.
-    pub fn with_origin(mut self, origin: impl Into<Box<str>>) -> Self {
-        self.origins.push(origin.into());
+    /// Another origin whose pages may change state here, such as
+    /// `"https://app.example.com".parse()?`. It also takes CORS with credentials for them to be able
+    /// to.
+    pub fn with_origin(mut self, origin: Origin) -> Self {
+        self.origins.push(origin);
         self
+    }
+
+    /// The other origins whose pages may change state here.
+    pub fn origins(&self) -> &[Origin] {
+        &self.origins
     }
 
     /// The name of the cookie with the access token, for the layer.
@@ -122,8 +137,8 @@ impl Cookies {
     }
 
     /// Whether a request that changes state comes from where it may.
-    pub(super) fn admit(&self, asked: &Asked<'_>) -> bool {
-        origin::is_ours(asked, &self.origins)
+    pub(super) fn admit(&self, asked: &Asked<'_>) -> Result<(), CrossOrigin> {
+        cross_origin::admit(|field| asked.values(field), &self.origins)
     }
 
     /// Hands the pair to a browser.
@@ -189,7 +204,10 @@ impl fmt::Display for SameSite {
 
 /// The text is no path that a cookie can be limited to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no path for a cookie: it must begin with / and be visible ascii without ;")]
+#[error(
+    "{0:?} is no path that a browser sends a cookie to: give the path that browsers see, such as \
+     \"/auth\""
+)]
 pub struct CookiePathError(Box<str>);
 
 #[cfg(test)]
@@ -220,6 +238,14 @@ mod tests {
             "/a\r\nb",
             "/ä",
             "/a b",
+            "/a?b",
+            "/a#b",
+            "/a\\b",
+            "/a/../b",
+            "/./a",
+            "/{tenant}/auth",
+            "/a<b",
+            "https://example.com/auth",
         ] {
             assert!(Cookies::under(path).is_err(), "{path:?}");
         }

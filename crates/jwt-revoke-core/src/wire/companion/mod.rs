@@ -3,7 +3,6 @@
 mod asked;
 mod cookies;
 mod manage;
-mod origin;
 mod refresh;
 mod route;
 
@@ -20,7 +19,7 @@ use crate::{
     session::{Pair, Sessions},
     store::StoreError,
     token::{ClientId, Subject},
-    wire::{Refusal, Renderer, Reply},
+    wire::{CrossOrigin, Refusal, Rejection, Renderer, Reply},
 };
 
 /// The JSON routes of first-party apps, without a web framework: plain data in, plain data out. An
@@ -124,23 +123,35 @@ impl Companion {
         }
     }
 
-    /// The refusal of a request that changes state, if a page of another origin may have caused it:
-    /// with cookies, ask this in your own routes too, the login among them, for every method but
-    /// `GET`, `HEAD` and `OPTIONS`. Without cookies nothing is refused.
-    pub fn refuse_cross_origin(&self, asked: &Asked<'_>) -> Option<Reply> {
-        let cookies = self.cookies.as_deref()?;
-        (!cookies.admit(asked)).then(|| {
-            tracing::debug!("refused a request of another origin");
-            Reply::error(
-                403,
-                "access_denied",
-                "the request comes from another origin",
-            )
-        })
+    /// Refuses a request that a page of another origin may have caused. Without cookies it refuses
+    /// nothing.
+    ///
+    /// The routes here, and layers that take tokens from cookies, ask this themselves. A login does
+    /// not: a page that logs its visitors in as somebody else sees what they then enter. The
+    /// extractor `SameOrigin` of each adapter asks this before a handler runs.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::Denied`], 403 `access_denied`.
+    pub fn require_same_origin(&self, asked: &Asked<'_>) -> Result<(), Rejection> {
+        self.admit(asked)
+            .map_err(|reason| Rejection::denied(Denied::CrossOrigin(reason), &self.render))
     }
 
-    /// The same, of requests that bring our cookies. Others have to bring tokens by themselves, which
-    /// pages of other origins do not have.
+    /// Refusal of a request that a page of another origin may have caused, if so; see
+    /// [`require_same_origin`](Self::require_same_origin).
+    pub fn refuse_cross_origin(&self, asked: &Asked<'_>) -> Option<Reply> {
+        let reason = self.admit(asked).err()?;
+        Some(self.denied(&Denied::CrossOrigin(reason)))
+    }
+
+    fn admit(&self, asked: &Asked<'_>) -> Result<(), CrossOrigin> {
+        let cookies = self.cookies.as_deref();
+        cookies.map_or(Ok(()), |cookies| cookies.admit(asked))
+    }
+
+    /// Like [`refuse_cross_origin`](Self::refuse_cross_origin), but only for requests that carry our
+    /// cookies. Other requests carry tokens of their own, which pages of other origins do not have.
     fn refuse_borrowed_cookies(&self, asked: &Asked<'_>) -> Result<(), Reply> {
         match &self.cookies {
             Some(cookies) if cookies.are_in(asked) => {

@@ -224,7 +224,8 @@ async fn keep(shared: &Shared, config: Config) {
                 let failure = watch_over(shared, &config, &wire, watchers.as_mut()).await;
                 tracing::debug!(server = %wire.server(), reason = ?failure, "a connection to the store has ended");
                 wire.give_up(failure.clone());
-                if begun.elapsed() > defaults::PROBE_INTERVAL {
+                // One that was of no use at all is not made again at once.
+                if wire.has_answered() || begun.elapsed() > defaults::PROBE_INTERVAL {
                     backoff = Backoff::default();
                 }
                 let next = backoff.is_at_start();

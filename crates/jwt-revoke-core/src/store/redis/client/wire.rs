@@ -41,6 +41,7 @@ pub(super) struct Wire {
     /// Something was not answered in time.
     doubt: Notify,
     is_doubtful: AtomicBool,
+    has_answered: AtomicBool,
     padding: Padding,
     probes: AtomicU64,
 }
@@ -130,6 +131,7 @@ impl Wire {
             task,
             doubt: Notify::new(),
             is_doubtful: AtomicBool::new(false),
+            has_answered: AtomicBool::new(false),
             padding: Padding::default(),
             probes: AtomicU64::new(0),
         };
@@ -143,6 +145,11 @@ impl Wire {
     /// Whether it has ended, as far as was noticed.
     pub(super) fn has_ended(&self) -> bool {
         self.end.borrow().is_some()
+    }
+
+    /// Whether any command was answered, other than by an error.
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered.load(Ordering::Relaxed)
     }
 
     /// Waits for the end, and returns the reason.
@@ -204,6 +211,9 @@ impl Wire {
         let answer = answer
             .map(Reply::from)
             .map_err(|error| self.failed(&error, bound));
+        if answer.is_ok() {
+            self.has_answered.store(true, Ordering::Relaxed);
+        }
         match answer {
             Ok(Reply::List(mut values)) if padded && values.len() == sent => {
                 values.truncate(asked);

@@ -218,6 +218,10 @@ async fn keep(shared: &Shared, config: Config) {
         {
             Ok(wire) => {
                 was_up = true;
+                let wire = match shared.options.probing {
+                    Probing::Within(_) => wire.echoed(),
+                    Probing::Never => wire,
+                };
                 let (wire, begun) = (Arc::new(wire), Instant::now());
                 shared.connects.add(wire.server().clone());
                 shared.state.send_replace(State::Up(Arc::clone(&wire)));
@@ -302,6 +306,7 @@ async fn watch_over(
                 Failure::TimedOut(bound) => Failure::Unreachable(format!(
                     "the server did not answer on an open connection within {bound:?}, so it was replaced"
                 )),
+                Failure::Odd(reason) => Failure::Unreachable(reason),
                 failure => failure,
             };
         }

@@ -36,12 +36,16 @@ pub enum Fault {
     Hold(&'static str),
     /// Closes every connection at once, old and new.
     Reset,
+    /// Passes requests on and throws the answers away; connections stay open.
+    DropAnswers,
 }
 
 /// A proxy on a free loopback port. Ends with its handle.
 pub struct Proxy {
     address: SocketAddr,
     fault: watch::Sender<Fault>,
+    /// How often all connections were forgotten.
+    forgotten: watch::Sender<u64>,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
@@ -55,6 +59,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
         let (fault, seen) = watch::channel(Fault::None);
+        let (forgotten, forgets) = watch::channel(0);
         let tasks = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::clone(&tasks);
         let accept = tokio::spawn(async move {
@@ -64,7 +69,20 @@ impl Proxy {
                 };
                 let _ = client.set_nodelay(true);
                 let _ = server.set_nodelay(true);
-                let task = tokio::spawn(pump(client, server, seen.clone()));
+                let mut forgets = forgets.clone();
+                let (now, seen) = (*forgets.borrow_and_update(), seen.clone());
+                let task = tokio::spawn(async move {
+                    // In place while it is awaited, so that what is forgotten stays open.
+                    let mut pump = Box::pin(pump(client, server, seen));
+                    let forgotten = async {
+                        let _ = forgets.wait_for(|forgotten| *forgotten != now).await;
+                    };
+                    tokio::select! {
+                        biased;
+                        () = forgotten => std::future::pending::<()>().await,
+                        () = &mut pump => {}
+                    }
+                });
                 connections.lock().expect("no panic").push(task);
             }
         });
@@ -72,6 +90,7 @@ impl Proxy {
         Self {
             address,
             fault,
+            forgotten,
             tasks,
         }
     }
@@ -84,6 +103,12 @@ impl Proxy {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Forgets the connections that are open, as a firewall does: they stay open, and nothing passes on them any
+    /// more. New ones work.
+    pub fn forget(&self) {
+        self.forgotten.send_modify(|forgotten| *forgotten += 1);
     }
 
     /// Changes what it does, for open connections too.
@@ -149,6 +174,7 @@ async fn pump(mut client: TcpStream, mut server: TcpStream, mut fault: watch::Re
                         count
                     }
                     Fault::LoseAnswers => return,
+                    Fault::DropAnswers => continue,
                     Fault::CutAfter(most) => count.min(most.saturating_sub(passed)),
                 };
                 passed += pass;

@@ -166,6 +166,15 @@ impl RedisSentinels {
         group
     }
 
+    /// Stops the sentinel that the address names first in its tracks (SIGSTOP).
+    pub fn freeze_first_sentinel(&self) {
+        let (sentinel, ..) = self.sentinels.first().expect("three were started");
+        let status = Command::new("kill")
+            .args(["-STOP", &sentinel.id().to_string()])
+            .status();
+        assert!(status.expect("kill").success());
+    }
+
     /// The port of the primary, as the sentinels name it.
     pub fn named(&self) -> Option<u16> {
         let ask = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"];

@@ -368,4 +368,31 @@ fn t33_no_secret_that_these_pages_publish_is_accepted() {
         let key = SigningKey::from_secret(Algorithm::HS256, secret.as_bytes());
         assert!(key.is_err(), "{secret} is published and accepted");
     }
+
+/// Files below `folder` that use the client library of Redis.
+fn users_of_fred(folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            users_of_fred(&path, found);
+        } else {
+            let text = fs::read_to_string(&path).unwrap();
+            if text.contains("fred::") || text.contains("use fred") {
+                found.push(path.display().to_string());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_client_library_of_redis_is_known_in_one_folder_alone() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
+    let folder = Path::new("src/store/redis/client");
+    let mut found = Vec::new();
+    users_of_fred(&crates, &mut found);
+    let inside = format!("jwt-revoke-core/{}/", folder.display());
+    let (inside, outside): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|path| path.contains(&inside));
+    assert!(!inside.is_empty(), "the sources are read wrongly");
+    assert_eq!(outside, Vec::<String>::new());
 }

@@ -16,7 +16,10 @@ use std::{
 use jwt_revoke_core::{
     FakeClock, Timestamp, defaults,
     revocation::{Cutoff, Cutoffs, Digest, Dimension, Horizons, Placement, Shard},
-    store::{AnyStore, Lookup, Reach, RedisStore, Revocation, Store, StoreError, WriteRefusal},
+    store::{
+        AnyStore, Lookup, Reach, RedisBuilder, RedisStore, Revocation, Store, StoreError,
+        WriteRefusal,
+    },
 };
 use jwt_revoke_tests::{
     meta::{self, Field},
@@ -1307,6 +1310,134 @@ async fn tls_with_a_stranger_or_another_name_is_refused() {
         .await
         .unwrap_err();
     assert!(matches!(error, StoreError::Open { .. }), "{error}");
+}
+
+// Addresses of another kind than the server.
+
+/// Why no store is connected.
+async fn why(builder: RedisBuilder) -> String {
+    let builder = builder.with_connect_timeout(Duration::from_secs(2));
+    builder.connect().await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn r69_an_address_of_another_kind_than_its_server_is_told_which_to_write() {
+    let (plain, tls) = (RedisServer::start(), RedisServer::start_tls());
+    let said = |scheme: &'static str, server: &RedisServer, rest: &'static str| {
+        let url = format!("{scheme}://localhost:{}{rest}", server.port());
+        async move { why(builder(&url)).await }
+    };
+    let to_plain = said("rediss", &plain, "").await;
+    assert!(
+        to_plain.contains("redis:// instead of rediss://"),
+        "{to_plain}"
+    );
+    let to_tls = said("redis", &tls, "").await;
+    assert!(to_tls.contains("rediss:// instead of redis://"), "{to_tls}");
+    let cluster = said("redis-cluster", &plain, "").await;
+    assert!(
+        cluster.contains("redis:// instead of redis-cluster://"),
+        "{cluster}"
+    );
+    let sentinel = said("redis-sentinel", &plain, "?service=main").await;
+    assert!(
+        sentinel.contains("redis:// instead of redis-sentinel://"),
+        "{sentinel}"
+    );
+    let group = RedisSentinels::start();
+    let url = group.url();
+    let (first, _) = url.split_once('?').unwrap();
+    let as_server = why(builder(&first.replace("redis-sentinel", "redis"))).await;
+    assert!(
+        as_server.contains("redis-sentinel:// instead of redis://"),
+        "{as_server}"
+    );
+    let unknown = why(builder(&format!("{first}?service=none"))).await;
+    assert!(
+        unknown.contains("none") && unknown.contains("?service="),
+        "{unknown}"
+    );
+}
+
+#[tokio::test]
+async fn r68_a_password_that_was_changed_is_called_a_failed_authentication() {
+    let server = RedisServer::start_with(&["--requirepass", "first"]);
+    let builder = builder(&server.url()).with_password("first");
+    let store = builder.with_replica_entries(0).connect().await.unwrap();
+    let change = [
+        "-a",
+        "first",
+        "--no-auth-warning",
+        "CONFIG",
+        "SET",
+        "requirepass",
+        "second",
+    ];
+    assert_eq!(server.cli(&change), "OK");
+    server.cli(&[
+        "-a",
+        "second",
+        "--no-auth-warning",
+        "CLIENT",
+        "KILL",
+        "TYPE",
+        "normal",
+    ]);
+    until("a check says why", || async {
+        let checked = look(&store, 1, jti("a", 1).digest).await;
+        checked.is_err_and(|error| error.to_string().contains("authentication failed"))
+    })
+    .await;
+    let written = store.revoke(&[jti("a", 1)]).await.unwrap_err();
+    assert!(
+        written.to_string().contains("authentication failed"),
+        "{written}"
+    );
+    let ready = store.ready().await.unwrap_err();
+    assert!(
+        ready.to_string().contains("authentication failed"),
+        "{ready}"
+    );
+}
+
+#[tokio::test]
+async fn r69_a_server_whose_info_is_renamed_or_forbidden_is_used_and_warned_about() {
+    let server = RedisServer::start_with(&["--rename-command", "INFO", ""]);
+    let store = connect(&server.url()).await;
+    store.revoke(&[jti("a", 1)]).await.unwrap();
+    let strict = why(builder(&server.url()).with_strict_eviction()).await;
+    assert!(strict.contains("noeviction"), "{strict}");
+    let replica =
+        RedisServer::start_with(&["--cluster-enabled", "yes", "--rename-command", "INFO", ""]);
+    let to_node = why(builder(&replica.url())).await;
+    assert!(to_node.contains("redis-cluster"), "{to_node}");
+}
+
+#[tokio::test]
+async fn r2_a_process_that_starts_while_writes_are_refused_waits_within_its_bound() {
+    let server = RedisServer::start_with(&["--min-replicas-to-write", "1"]);
+    let refused = why(builder(&server.url())).await;
+    assert!(
+        refused.contains("too few replicas") && refused.contains("accept writes"),
+        "{refused}"
+    );
+    let connecting = builder(&server.url())
+        .with_connect_timeout(PATIENCE)
+        .connect();
+    let relieved = async {
+        until("it was refused", || async {
+            server.cli(&["INFO", "errorstats"]).contains("NOREPLICAS")
+        })
+        .await;
+        server.cli(&["CONFIG", "RESETSTAT"]);
+        until("it was refused again", || async {
+            server.cli(&["INFO", "errorstats"]).contains("NOREPLICAS")
+        })
+        .await;
+        server.cli(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    };
+    let (store, ()) = tokio::join!(connecting, relieved);
+    store.unwrap().revoke(&[jti("a", 1)]).await.unwrap();
 }
 
 // A lookup that is dropped half-way must not hurt the next one.

@@ -9,6 +9,7 @@ mod cluster;
 mod load;
 mod rights;
 mod sentinel;
+mod silent;
 #[allow(dead_code, reason = "shared with the tests of sessions")]
 #[path = "../sessions_redis/user.rs"]
 mod user;

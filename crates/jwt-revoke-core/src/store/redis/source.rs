@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use futures::future::{join3, join_all};
+use futures::future::{join_all, join3};
 use tokio::time::{Instant, timeout};
 
 use crate::{

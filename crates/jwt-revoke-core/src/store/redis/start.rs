@@ -131,12 +131,18 @@ impl Inner {
 
     /// What a server says that is of another kind than the address.
     fn mended(&self, error: StoreError) -> StoreError {
-        let StoreError::Failed { reason, .. } = &error else {
-            return error;
+        let reason = match &error {
+            StoreError::Failed { reason, .. } => reason.clone(),
+            StoreError::Unreachable { source, .. } => source.to_string(),
+            _ => return error,
         };
         let mend = if self.cluster && reason.contains("cluster support disabled") {
             "it is a single server: write redis:// instead of redis-cluster://"
-        } else if !self.cluster && (reason.starts_with("MOVED ") || reason.starts_with("ASK ")) {
+        } else if !self.cluster
+            && ["MOVED ", "ASK ", "CLUSTERDOWN "]
+                .iter()
+                .any(|code| reason.starts_with(code))
+        {
             "it is a node of a Cluster: write redis-cluster:// instead of redis://"
         } else {
             return error;

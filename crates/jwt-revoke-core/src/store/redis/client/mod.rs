@@ -5,7 +5,7 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | `wire` | one connection |
+//! | `wire` | one connection; an `echo` behind its answers proves whose they are |
 //! | `node` | a connection that is replaced when it breaks or goes silent; asks the `sentinels` |
 //! | `cluster` | which node has which slot, and a connection to each |
 //! | `link` | commands to whatever an address names |
@@ -13,9 +13,9 @@
 mod backoff;
 mod cluster;
 mod connects;
+mod echo;
 mod link;
 mod node;
-mod padding;
 mod sentinels;
 mod speech;
 mod target;

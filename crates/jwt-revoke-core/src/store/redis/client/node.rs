@@ -218,13 +218,18 @@ async fn keep(shared: &Shared, config: Config) {
         {
             Ok(wire) => {
                 was_up = true;
+                let wire = match shared.options.probing {
+                    Probing::Within(_) => wire.echoed(),
+                    Probing::Never => wire,
+                };
                 let (wire, begun) = (Arc::new(wire), Instant::now());
                 shared.connects.add(wire.server().clone());
                 shared.state.send_replace(State::Up(Arc::clone(&wire)));
                 let failure = watch_over(shared, &config, &wire, watchers.as_mut()).await;
                 tracing::debug!(server = %wire.server(), reason = ?failure, "a connection to the store has ended");
                 wire.give_up(failure.clone());
-                if begun.elapsed() > defaults::PROBE_INTERVAL {
+                // One that was of no use at all is not made again at once.
+                if wire.has_answered() || begun.elapsed() > defaults::PROBE_INTERVAL {
                     backoff = Backoff::default();
                 }
                 let next = backoff.is_at_start();
@@ -301,6 +306,7 @@ async fn watch_over(
                 Failure::TimedOut(bound) => Failure::Unreachable(format!(
                     "the server did not answer on an open connection within {bound:?}, so it was replaced"
                 )),
+                Failure::Odd(reason) => Failure::Unreachable(reason),
                 failure => failure,
             };
         }

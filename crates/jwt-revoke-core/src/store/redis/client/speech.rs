@@ -8,17 +8,11 @@ use tokio::{
     time::timeout,
 };
 
-use crate::store::redis::{client::Server, failure::Failure};
+use crate::store::redis::client::Server;
 
-/// The failure, and its mend if the server speaks something else than was expected. It is sent nothing secret.
-pub(super) async fn explained(server: &Server, tls: bool, failure: Failure) -> Failure {
-    let said = match &failure {
-        Failure::Unreachable(reason) | Failure::Odd(reason) => reason.clone(),
-        Failure::TimedOut(bound) => format!("no answer within {bound:?}"),
-        Failure::Refused(_) => return failure,
-    };
-    let speech = timeout(LONGEST, first_words(server)).await;
-    let mend = match (tls, speech) {
+/// The mend, if the server speaks something else than was expected. It is sent nothing secret.
+pub(super) async fn mend(server: &Server, tls: bool) -> Option<&'static str> {
+    let mend = match (tls, timeout(LONGEST, first_words(server)).await) {
         (true, Ok(Speech::Redis)) => {
             "it speaks without TLS: write redis:// instead of rediss://, or give the TLS port"
         }
@@ -27,9 +21,9 @@ pub(super) async fn explained(server: &Server, tls: bool, failure: Failure) -> F
             "it closed the connection without a word: if it is a TLS port, write rediss:// instead of redis://"
         }
         (_, Ok(Speech::Other)) => "it is no Redis server",
-        _ => return failure,
+        _ => return None,
     };
-    Failure::Unreachable(format!("{said}; {mend}"))
+    Some(mend)
 }
 
 enum Speech {

@@ -4,14 +4,19 @@
 //! bound, and a connection that is given up is reset, so that nothing that it still held arrives later.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
     time::Duration,
 };
 
 use fred::{
     clients::{Client, Pipeline},
     error::{Error, ErrorKind},
-    interfaces::ClientLike as _,
+    interfaces::ClientLike,
     types::{
         Builder, ClusterHash, ConnectHandle, CustomCommand, RespVersion, Value as FredValue,
         config::{
@@ -20,6 +25,7 @@ use fred::{
         },
     },
 };
+use futures::future::join;
 use tokio::{
     sync::{Notify, watch},
     task::AbortHandle,
@@ -27,7 +33,11 @@ use tokio::{
 };
 
 use crate::store::redis::{
-    client::{Command, Config, Server, Value, padding::Padding, speech},
+    client::{
+        Command, Config, Server, Value,
+        echo::{Echoes, mixed_up},
+        speech,
+    },
     failure::Failure,
     reply::Reply,
 };
@@ -41,8 +51,10 @@ pub(super) struct Wire {
     /// Something was not answered in time.
     doubt: Notify,
     is_doubtful: AtomicBool,
-    padding: Padding,
-    probes: AtomicU64,
+    has_answered: AtomicBool,
+    /// Whether answers are believed only with an echo behind them.
+    is_echoed: bool,
+    echoes: Arc<Echoes>,
 }
 
 /// The task that reads and writes, while nothing else ends it: it ends with its handle.
@@ -65,19 +77,27 @@ impl Wire {
         opened.unwrap_or(Err(Failure::TimedOut(bound)))
     }
 
-    /// The same, of a server whose first failures are worth a closer look.
+    /// The same, of a server that was never connected to: what it speaks may not be what the address says.
     pub(super) async fn open_first(
         server: &Server,
         config: &Config,
         bound: Duration,
     ) -> Result<Self, Failure> {
-        let failure = match Self::open(server, config, bound).await {
-            Err(failure @ (Failure::TimedOut(_) | Failure::Unreachable(_) | Failure::Odd(_))) => {
-                failure
-            }
-            opened => return opened,
+        let mut opening = Box::pin(Self::open(server, config, bound));
+        let failure = match timeout(bound / 2, &mut opening).await {
+            Ok(Err(failure @ (Failure::Unreachable(_) | Failure::Odd(_)))) => Some(failure),
+            Ok(opened) => return opened,
+            Err(_) => None,
         };
-        Err(speech::explained(server, config.has_tls(), failure).await)
+        let mend = speech::mend(server, config.has_tls()).await;
+        match (failure, mend) {
+            (Some(Failure::Unreachable(said) | Failure::Odd(said)), Some(mend)) => {
+                Err(Failure::Unreachable(format!("{said}; {mend}")))
+            }
+            (_, Some(mend)) => Err(closed(mend)),
+            (Some(failure), None) => Err(failure),
+            (None, None) => opening.await,
+        }
     }
 
     async fn connect(server: &Server, config: &Config, bound: Duration) -> Result<Self, Failure> {
@@ -130,10 +150,17 @@ impl Wire {
             task,
             doubt: Notify::new(),
             is_doubtful: AtomicBool::new(false),
-            padding: Padding::default(),
-            probes: AtomicU64::new(0),
+            has_answered: AtomicBool::new(false),
+            is_echoed: false,
+            echoes: Arc::default(),
         };
         Ok(wire)
+    }
+
+    /// The same, for answers that are believed only with an echo behind them.
+    pub(super) fn echoed(mut self) -> Self {
+        self.is_echoed = true;
+        self
     }
 
     pub(super) fn server(&self) -> &Server {
@@ -143,6 +170,11 @@ impl Wire {
     /// Whether it has ended, as far as was noticed.
     pub(super) fn has_ended(&self) -> bool {
         self.end.borrow().is_some()
+    }
+
+    /// Whether any command was answered, other than by an error.
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered.load(Ordering::Relaxed)
     }
 
     /// Waits for the end, and returns the reason.
@@ -184,42 +216,50 @@ impl Wire {
         self.doubt.notify_one();
     }
 
-    /// Sends a command. A failure by which the answers do not belong to the questions ends the connection.
+    /// Sends a command, and believes the answer when the [echo](Echoes) behind it has come back.
     pub(super) async fn send(&self, command: Command, bound: Duration) -> Result<Reply, Failure> {
-        let Command { name, mut args } = command;
-        let asked = args.len();
-        let padded = name == "MGET";
-        if padded {
-            self.padding.add(&mut args);
-        }
-        let sent = args.len();
         let client = self.client.with_options(&options(bound));
-        let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
-        let args: Vec<FredValue> = args.into_iter().map(|Value(value)| value).collect();
-        let answer = tokio::select! {
+        let mut answer = Box::pin(custom(&client, command));
+        // Now it is on its way, and the echo goes behind it.
+        let sent = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await;
+        let answered = async {
+            if let Poll::Ready(answer) = sent {
+                return (answer, None);
+            }
+            if !self.is_echoed {
+                return (answer.await, None);
+            }
+            let echo = self.echoes.behind(&self.client);
+            let (answer, echo) = join(answer, echo).await;
+            (answer, Some(echo))
+        };
+        let (answer, echo) = tokio::select! {
             biased;
-            answer = client.custom::<FredValue, FredValue>(command, args) => answer,
+            answered = timeout(bound, answered) => match answered {
+                Ok(answered) => answered,
+                Err(_) => {
+                    self.is_late();
+                    return Err(Failure::TimedOut(bound));
+                }
+            },
             failure = self.ended() => return Err(failure),
         };
-        let answer = answer
-            .map(Reply::from)
-            .map_err(|error| self.failed(&error, bound));
-        match answer {
-            Ok(Reply::List(mut values)) if padded && values.len() == sent => {
-                values.truncate(asked);
-                Ok(Reply::List(values))
-            }
-            Ok(_) if padded => {
-                let failure = mixed_up();
+        let answer = answer.map_err(|error| self.failed(&error, bound));
+        match echo {
+            Some(Err(failure)) if failure == mixed_up() => {
+                let failure = closed("a connection lost answers of the server, so it was replaced");
                 self.give_up(failure.clone());
-                Err(failure)
+                return Err(failure);
             }
-            Err(failure @ Failure::TimedOut(_)) => {
-                self.is_late();
-                Err(failure)
-            }
-            answer => answer,
+            Some(Err(failure)) if answer.is_ok() => return Err(failure),
+            _ => {}
         }
+        match &answer {
+            Ok(_) => self.has_answered.store(true, Ordering::Relaxed),
+            Err(Failure::TimedOut(_)) => self.is_late(),
+            Err(_) => {}
+        }
+        answer
     }
 
     /// Sends commands one right behind the other, and returns the answer to each.
@@ -271,16 +311,35 @@ impl Wire {
     /// Asks for an echo. An error if there is none within `bound`, or it is the echo of something else; a
     /// server that refuses to run it is there all the same.
     pub(super) async fn echo(&self, bound: Duration) -> Result<(), Failure> {
-        let number = self.probes.fetch_add(1, Ordering::Relaxed);
-        let tag = format!("echo-{number}");
-        let args = ["return ARGV[1]", "0", tag.as_str()];
-        match self.send(Command::of("EVAL", &args), bound).await {
-            Ok(Reply::Text(text)) if text == tag.as_bytes() => Ok(()),
-            Ok(_) => Err(mixed_up()),
+        let echo = self.echoes.behind(&self.client);
+        let echo = tokio::select! {
+            biased;
+            echo = timeout(bound, echo) => echo,
+            failure = self.ended() => return Err(failure),
+        };
+        match echo.unwrap_or(Err(Failure::TimedOut(bound))) {
             Err(Failure::Refused(_)) => Ok(()),
-            Err(failure) => Err(failure),
+            echo => echo,
         }
     }
+}
+
+/// Sends a command, for as long as it takes.
+pub(super) async fn ask(client: &Client, command: Command) -> Result<Reply, Failure> {
+    let client = client.with_options(&Options {
+        max_attempts: Some(1),
+        ..Options::default()
+    });
+    let answer = custom(&client, command).await;
+    answer.map_err(|error| failure(&error, Duration::ZERO))
+}
+
+async fn custom(client: &impl ClientLike, command: Command) -> Result<Reply, Error> {
+    let Command { name, args } = command;
+    let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
+    let args: Vec<FredValue> = args.into_iter().map(|Value(value)| value).collect();
+    let answer: FredValue = client.custom(command, args).await?;
+    Ok(answer.into())
 }
 
 impl Drop for Wire {
@@ -333,10 +392,6 @@ fn options(bound: Duration) -> Options {
         max_attempts: Some(1),
         ..Options::default()
     }
-}
-
-fn mixed_up() -> Failure {
-    closed("the answers on a connection did not belong to the questions, so it was replaced")
 }
 
 fn closed(reason: &str) -> Failure {

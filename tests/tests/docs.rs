@@ -368,6 +368,7 @@ fn t33_no_secret_that_these_pages_publish_is_accepted() {
         let key = SigningKey::from_secret(Algorithm::HS256, secret.as_bytes());
         assert!(key.is_err(), "{secret} is published and accepted");
     }
+}
 
 /// Files below `folder` that use the client library of Redis.
 fn users_of_fred(folder: &Path, found: &mut Vec<String>) {

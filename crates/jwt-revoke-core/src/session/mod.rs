@@ -28,3 +28,4 @@ pub use self::{
     rotate::{Effect, Outcome, Presented, Proposal, rotate},
     sessions::Sessions,
 };
+pub(crate) use self::refresh::Wanted;

@@ -141,6 +141,12 @@ impl Cookies {
         cross_origin::admit(|field| asked.values(field), &self.origins)
     }
 
+    /// The largest token that fits into each of these cookies, in bytes.
+    pub(super) fn max_token_bytes(&self) -> usize {
+        let name = self.access.len().max(self.refresh.len());
+        defaults::MAX_COOKIE_BYTES - name
+    }
+
     /// Hands the pair to a browser.
     pub(super) fn set(&self, pair: &Pair) -> Reply {
         let cookies = [
@@ -150,8 +156,13 @@ impl Cookies {
         for (name, token) in cookies {
             let size = name.len() + token.len();
             if size > defaults::MAX_COOKIE_BYTES {
-                // Browsers would drop it without a word, and the user would never be logged in.
-                tracing::error!(name, size, "the token is too large for a cookie");
+                // Browsers would drop it without a word, and the user would never be logged in. The sessions
+                // of these routes would have opened no such session.
+                tracing::error!(
+                    name,
+                    size,
+                    "the token is too large for a cookie; log in by the sessions of the routes"
+                );
                 return Refusal::server_error().into();
             }
         }
@@ -165,11 +176,15 @@ impl Cookies {
             )
     }
 
-    /// Has a browser forget its pair.
-    pub(super) fn clear(&self, reply: Reply) -> Reply {
+    /// Has a browser forget those cookies that `is_over` names.
+    pub(super) fn clear(&self, mut reply: Reply, is_over: impl Fn(&str) -> bool) -> Reply {
+        if is_over(self.access) {
+            reply = reply.with_header("set-cookie", &self.access_cookie("", 0));
+        }
+        if is_over(self.refresh) {
+            reply = reply.with_header("set-cookie", &self.refresh_cookie("", 0));
+        }
         reply
-            .with_header("set-cookie", &self.access_cookie("", 0))
-            .with_header("set-cookie", &self.refresh_cookie("", 0))
     }
 
     fn access_cookie(&self, value: &str, max_age: u64) -> String {

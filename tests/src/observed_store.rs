@@ -39,6 +39,7 @@ struct Seen {
     refuses_writes: AtomicBool,
     asked: AtomicUsize,
     delay_ms: AtomicU64,
+    reads_at_once: AtomicBool,
 }
 
 impl Observer {
@@ -68,16 +69,22 @@ impl Observer {
         self.0.delay_ms.store(millis, SeqCst);
     }
 
-    fn is_slow(&self) -> bool {
-        self.0.delay_ms.load(SeqCst) != 0
+    /// The same, of steps and revocations alone.
+    pub fn delay_writes(&self, by: Duration) {
+        self.0.reads_at_once.store(true, SeqCst);
+        self.delay_answers(by);
+    }
+
+    fn reads_are_slow(&self) -> bool {
+        self.0.delay_ms.load(SeqCst) != 0 && !self.0.reads_at_once.load(SeqCst)
     }
 
     async fn answer<T>(&self, question: impl Future<Output = T>) -> T {
         self.0.asked.fetch_add(1, SeqCst);
         let answer = question.await;
-        if self.is_slow() {
-            let delay = self.0.delay_ms.load(SeqCst);
-            tokio::time::sleep(Duration::from_millis(delay)).await;
+        match self.0.delay_ms.load(SeqCst) {
+            0 => {}
+            delay => tokio::time::sleep(Duration::from_millis(delay)).await,
         }
         answer
     }
@@ -101,7 +108,7 @@ impl<S: Store> Store for ObservedStore<S> {
 
     fn lookup_now(&self, query: &Lookup<'_>) -> Option<Result<Cutoffs, StoreError>> {
         // A store that is far away knows nothing at once.
-        match self.observer.is_slow() {
+        match self.observer.reads_are_slow() {
             true => None,
             false => self.inner.lookup_now(query),
         }

@@ -151,7 +151,7 @@ pub async fn s46_a_thief_who_hangs_up_at_the_token_endpoint_is_noticed(server: &
         };
         store.delay_answers(Duration::from_millis(15));
         let asked = store.asked();
-        let request = asking(STRICT, stolen.refresh_token(), "admin");
+        let request = asking(STRICT, stolen.refresh_token(), "read");
         let connection = request.ask(server.address).await;
         until("the store is asked", async || store.asked() > asked).await;
         drop(connection);

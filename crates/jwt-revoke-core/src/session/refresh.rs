@@ -135,6 +135,11 @@ impl Sessions {
         let mut scope = verified.registered().scope.clone();
         let mut own = token.own.clone();
         let mut covering = token.covering.clone();
+        // The key that signs the next pair, where it is another: once it is revoked, that would be born dead.
+        let signing = inner.key_digest();
+        if !covering.contains(&signing) {
+            covering.push(signing);
+        }
         if inner.hook.is_some() {
             inner.judge(&token, &rotating).await?;
             match inner.ask(&token, &scope).await? {
@@ -300,11 +305,6 @@ impl RefreshedToken {
         let named = inner.guard.verifier().claim_dimensions();
         let values = claim_values(&extra.ext, named).ok_or(malformed("ext"))?;
         covering.extend(inner.digests_of(values));
-        // The key that signs the next pair, where it is another: once it is revoked, that would be born dead.
-        let signing = inner.key_digest();
-        if !covering.contains(&signing) {
-            covering.push(signing);
-        }
         Ok(Self {
             session: registered.session.clone().ok_or(missing("sid"))?,
             presented: Presented {

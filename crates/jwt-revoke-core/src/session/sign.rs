@@ -224,4 +224,43 @@ mod tests {
             }
         }
     }
+
+    /// What is admitted at the login can be signed and is no larger in the last generation that there can be,
+    /// and not a byte of room is given away.
+    #[test]
+    fn s42_a_session_that_is_admitted_fits_to_its_last_generation() {
+        let key = SigningKey::generate(Algorithm::EdDSA).unwrap();
+        let issuer = Issuer::new(key, "https://auth.example.com", "api");
+        let verifier = issuer.verifier();
+        let (subject, client) = (Subject::from("alice"), ClientId::from("app"));
+        let own = serde_json::json!({ "tenant": "acme" });
+        let own = own.as_object().unwrap();
+        for limit in [700, 1023, 4080, defaults::MAX_TOKEN_BYTES] {
+            let of = |length| Scope::parse(&"x".repeat(length)).unwrap();
+            let admits = |length| {
+                let content = Content {
+                    subject: &subject,
+                    client: &client,
+                    scope: &of(length),
+                    own,
+                };
+                issuer.check(&content, &verifier, limit).is_ok()
+            };
+            let longest = (1..limit).rev().find(|length| admits(*length)).unwrap();
+            let latest = Timestamp::from_seconds(LATEST);
+            let refresh = issuer.sign_refresh(&RefreshToken {
+                subject: &subject,
+                session: &SessionId::opened_at(latest),
+                generation: MAX_GENERATION,
+                jti: &Jti::made_at(latest),
+                client: &client,
+                issued_at: latest,
+                expires_at: latest,
+                scope: &of(longest),
+                own,
+            });
+            let size = refresh.unwrap().len();
+            assert!((limit - 1..=limit).contains(&size), "{size} of {limit}");
+        }
+    }
 }

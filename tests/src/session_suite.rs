@@ -489,9 +489,9 @@ pub async fn s45_a_token_of_another_user_than_the_sessions_is_unknown_and_ends_n
     let second = rotated(rotate(&fixture, &line, &line.first(), strict()).await);
     let second = token(second.generation, second.refresh.as_str());
     for presented in [
-        second.clone(),        // The live one,
-        line.first(),          // a spent one,
-        token(2, "split"),     // one of a line that split,
+        second.clone(),         // The live one,
+        line.first(),           // a spent one,
+        token(2, "split"),      // one of a line that split,
         token(9, "from ahead"), // one of a lost write.
     ] {
         let presented = as_mallory(presented);

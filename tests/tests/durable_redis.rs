@@ -147,7 +147,9 @@ async fn r2_a_refresh_that_is_not_confirmed_is_answered_so_that_no_repetition_lo
         .await;
     assert!(matches!(rotated, Ok(Outcome::Rotated(_))), "{rotated:?}");
     // To look changes nothing, so nothing is waited for.
-    let looked = line.present(&store, &first, &Ask::new(policy), Verb::Look).await;
+    let looked = line
+        .present(&store, &first, &Ask::new(policy), Verb::Look)
+        .await;
     assert!(matches!(looked, Ok(Outcome::Retried(_))), "{looked:?}");
     // Reuse ends the session, here at once.
     let reused = line

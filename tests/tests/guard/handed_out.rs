@@ -121,7 +121,10 @@ async fn s42_the_largest_token_can_be_set_and_a_session_that_is_larger_spends_no
     let small = sessions.clone().with_max_token_bytes(300);
     assert_eq!(small.max_token_bytes(), 300);
     assert_eq!(
-        small.clone().with_max_token_bytes(1 << 20).max_token_bytes(),
+        small
+            .clone()
+            .with_max_token_bytes(1 << 20)
+            .max_token_bytes(),
         defaults::MAX_TOKEN_BYTES
     );
     let refused = login(&small, "bob", &grant).await;
@@ -158,11 +161,7 @@ async fn s43_a_scope_that_is_too_large_hides_no_theft_and_spends_no_honest_token
             pair.refresh_token().to_owned(),
             wanted.clone(),
         );
-        async move {
-            sessions
-                .refresh_narrowed(&token, None, Some(&wanted))
-                .await
-        }
+        async move { sessions.refresh_narrowed(&token, None, Some(&wanted)).await }
     };
     for _ in 0..3 {
         let refused = narrowed(&first, &admin).await;
@@ -185,7 +184,7 @@ async fn s49_a_refresh_under_a_revoked_signing_key_is_503_and_spends_nothing() {
     let (old, new): (SigningKey, SigningKey) = (key(), key());
     let issuer = |key: &SigningKey, previous: &SigningKey| {
         let issuer = Issuer::new(key.clone(), ISSUER, AUDIENCE);
-        issuer.with_previous_key(previous.verification_key())
+        issuer.with_retiring_key(previous.verification_key())
     };
     let (before, after) = (issuer(&old, &new).unwrap(), issuer(&new, &old).unwrap());
     let guard = Guard::new(before.verifier(), EmbeddedStore::in_memory());

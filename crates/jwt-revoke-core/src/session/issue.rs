@@ -374,7 +374,9 @@ pub enum IssueError {
     Unreadable(#[source] VerifyError),
     /// A token of the session would take so many bytes, more than may be handed out: see
     /// [`Sessions::with_max_token_bytes`](crate::session::Sessions::with_max_token_bytes).
-    #[error("a token of the session takes up to {size} bytes, more than {limit}; grant less scope or fewer claims")]
+    #[error(
+        "a token of the session takes up to {size} bytes, more than {limit}; grant less scope or fewer claims"
+    )]
     TooLarge {
         /// How many it takes in the last generation that there can be.
         size: usize,

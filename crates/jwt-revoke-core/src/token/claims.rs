@@ -89,7 +89,10 @@ impl Scope {
             return Some(Self(text.into()));
         }
         let mut seen = HashSet::new();
-        let once: Vec<&str> = text.split(' ').filter(|token| seen.insert(*token)).collect();
+        let once: Vec<&str> = text
+            .split(' ')
+            .filter(|token| seen.insert(*token))
+            .collect();
         Some(Self(once.join(" ").into()))
     }
 

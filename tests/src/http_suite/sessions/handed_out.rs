@@ -80,7 +80,10 @@ pub async fn s42_a_session_whose_tokens_no_cookie_can_hold_is_not_opened(stand: 
     let mut token = cookie(&response, "__Secure-refresh").to_owned();
     for generation in 2..13 {
         let response = server.send(refreshing_by_cookie(&token)).await;
-        assert_eq!(response.status, 200, "generation {generation}: {response:?}");
+        assert_eq!(
+            response.status, 200,
+            "generation {generation}: {response:?}"
+        );
         for name in ["__Host-access", "__Secure-refresh"] {
             let size = name.len() + cookie(&response, name).len();
             assert!(size <= defaults::MAX_COOKIE_BYTES, "{name}: {size}");
@@ -90,7 +93,13 @@ pub async fn s42_a_session_whose_tokens_no_cookie_can_hold_is_not_opened(stand: 
     // A body holds more, and not without end either.
     let response = login(&server, "/login", "alice", &scope_of(too_much)).await;
     Tokens::of(&response);
-    let response = login(&server, "/login", "carol", &scope_of(defaults::MAX_TOKEN_BYTES)).await;
+    let response = login(
+        &server,
+        "/login",
+        "carol",
+        &scope_of(defaults::MAX_TOKEN_BYTES),
+    )
+    .await;
     assert_eq!(response.status, 503);
     let sessions = server.sessions.sessions(&"carol".into(), None).await;
     assert_eq!(sessions.unwrap(), []);

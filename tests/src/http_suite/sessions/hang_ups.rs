@@ -47,7 +47,13 @@ pub async fn s46_a_thief_who_hangs_up_is_noticed(stand: &Stand) {
 pub async fn s46_what_a_client_asked_for_is_done_though_it_hangs_up(stand: &Stand) {
     let server = stand.server().await;
     for round in 0..15 {
-        for path in ["logout", "refresh-token", "logout-all", "logout-others", "sessions"] {
+        for path in [
+            "logout",
+            "refresh-token",
+            "logout-all",
+            "logout-others",
+            "sessions",
+        ] {
             let user = format!("{path}-{round}");
             let (phone, laptop) = (server.login(&user).await, server.login(&user).await);
             let (request, event) = match path {

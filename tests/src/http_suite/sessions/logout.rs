@@ -200,7 +200,11 @@ async fn combination(server: &SessionServer, header: Held, jar: Jar, body: Held)
     // The cookies hold what is dead or was never alive, or it is not known which.
     let brings_cookies = refresh_cookie != Held::Absent;
     let cleared = response.headers("set-cookie").len();
-    let expected = if brings_cookies && status != 400 { 2 } else { 0 };
+    let expected = if brings_cookies && status != 400 {
+        2
+    } else {
+        0
+    };
     assert_eq!(cleared, expected, "{told}");
 }
 
@@ -230,7 +234,9 @@ pub async fn s48_signing_out_elsewhere_clears_no_cookie_of_a_session_that_lives(
             let response = server.send(request).await;
             assert_eq!(response.status, 204, "{path} {held:?}");
             let cleared = response.headers("set-cookie");
-            let cleared = cleared.iter().any(|cookie| cookie.starts_with("__Secure-refresh=;"));
+            let cleared = cleared
+                .iter()
+                .any(|cookie| cookie.starts_with("__Secure-refresh=;"));
             let ends = path != "logout-others";
             let dead = ends && matches!(held, Held::Good | Held::Bad);
             assert_eq!(cleared, dead, "{path} {held:?}");

@@ -26,8 +26,8 @@ mod rotation;
 mod theft;
 
 pub use self::{
-    bodies::*, cookies::*, deploys::*, fixture::*, handed_out::*, hang_ups::*, logout::*, manage::*,
-    races::*, rotation::*, theft::*,
+    bodies::*, cookies::*, deploys::*, fixture::*, handed_out::*, hang_ups::*, logout::*,
+    manage::*, races::*, rotation::*, theft::*,
 };
 
 /// Makes a test of each check of the suite, over the servers that `$serve` starts (a

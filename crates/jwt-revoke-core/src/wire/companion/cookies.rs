@@ -77,12 +77,17 @@ impl Cookies {
     /// # Errors
     ///
     /// [`CookiePathError`] when no browser would send the cookie to any path: `path` does not begin
-    /// with `/`, holds a character that is encoded in paths or ends them, or has a segment that
-    /// browsers resolve (`.`, `..`) or that is a parameter of a router (`{id}`).
+    /// with `/`, holds a character that is encoded in paths or ends them, has a segment that
+    /// browsers resolve (`.`, `..`) or that is a parameter of a router (`{id}`), or is longer than
+    /// [`MAX_COOKIE_PATH_BYTES`](defaults::MAX_COOKIE_PATH_BYTES).
     pub fn under(path: &str) -> Result<Self, CookiePathError> {
         let is_sent = |b: u8| b.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@%|[]^".contains(&b);
         let is_resolved = |segment: &str| matches!(segment, "." | "..");
-        if !path.starts_with('/') || !path.bytes().all(is_sent) || path.split('/').any(is_resolved)
+        let is_short = path.len() <= defaults::MAX_COOKIE_PATH_BYTES;
+        if !path.starts_with('/')
+            || !path.bytes().all(is_sent)
+            || path.split('/').any(is_resolved)
+            || !is_short
         {
             return Err(CookiePathError(path.into()));
         }
@@ -261,6 +266,7 @@ mod tests {
             "/{tenant}/auth",
             "/a<b",
             "https://example.com/auth",
+            &format!("/{}", "a".repeat(1024)),
         ] {
             assert!(Cookies::under(path).is_err(), "{path:?}");
         }

@@ -178,12 +178,7 @@ impl Companion {
 
     /// Clears those cookies of a request that hold nothing alive: `is_dead` says it of a token of ours, and
     /// what is none never opened anything.
-    fn clear(
-        &self,
-        asked: &Asked<'_>,
-        reply: Reply,
-        is_dead: impl Fn(&Verified) -> bool,
-    ) -> Reply {
+    fn clear(&self, asked: &Asked<'_>, reply: Reply, is_dead: impl Fn(&Verified) -> bool) -> Reply {
         let Some(cookies) = self.cookies.as_deref().filter(|own| own.are_in(asked)) else {
             return reply;
         };

@@ -112,7 +112,10 @@ impl Companion {
         // All of them, also after one has failed: each end counts.
         for token in ours {
             let session = token.registered().session.clone();
-            if session.as_ref().is_some_and(|session| ended.contains(session)) {
+            if session
+                .as_ref()
+                .is_some_and(|session| ended.contains(session))
+            {
                 continue;
             }
             match self.sessions.logout_verified(token).await {

@@ -88,7 +88,7 @@ impl RawRequest {
         timeout(PATIENCE, exchange).await.expect("the server hung")
     }
 
-    /// Sends all of it, and leaves the connection open; whoever drops it hangs up.
+    /// Sends all of it, and leaves the connection open. To drop it is to hang up.
     pub async fn ask(self, to: SocketAddr) -> RawConnection {
         let body = self.body.clone();
         let mut connection = self.begin(to).await;

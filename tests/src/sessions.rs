@@ -252,7 +252,7 @@ impl Line {
 /// What is done with a token that is presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// Nothing: what would be done is told.
+    /// Nothing: the outcome alone is returned.
     Look,
     /// What a stolen one ends is ended.
     Judge,

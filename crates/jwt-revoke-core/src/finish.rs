@@ -20,7 +20,7 @@ use futures::{
 /// Runs `work` where it is awaited. Once begun, it is finished: when the future is dropped, what is left
 /// goes on in the background, on the tokio runtime at hand or else on a thread of this crate.
 ///
-/// What was never polled is dropped: nothing was asked.
+/// Work that was never polled is dropped: nothing was asked.
 pub(crate) fn finished<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> Finished<T> {
@@ -144,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    /// Begins work that waits for `go`, and drops it; the receiver is told when it is done.
+    /// Begins work that waits for `go`, and drops it. Returns `go`, and a receiver that completes with the work.
     fn begin(poll: bool) -> (oneshot::Sender<()>, oneshot::Receiver<()>) {
         let (go, wait) = oneshot::channel::<()>();
         let (done, is_done) = oneshot::channel();

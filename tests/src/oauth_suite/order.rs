@@ -89,7 +89,7 @@ pub async fn s44_a_retry_with_another_scope_is_another_access_token_of_the_same_
         let body = refresh(server, GRACE, pair.refresh_token(), scope).await;
         answers.push((scope, body.json()));
     }
-    // What the application grants may change as well, though nobody asks for less.
+    // What the application grants may change as well, though no client asks for less.
     for scope in ["read", "read write"] {
         server.fixture.answer(Answers::Scope(scope));
         let body = server.refresh("page", pair.refresh_token()).await;

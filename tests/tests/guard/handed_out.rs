@@ -1,4 +1,4 @@
-//! What sessions commit, and that it is told: rows S42, S43, S46 and S49.
+//! Commits of sessions, and their events: rows S42, S43, S46 and S49.
 
 use std::{
     sync::{Arc, Mutex},
@@ -259,7 +259,7 @@ async fn s46_what_a_handler_of_the_application_began_is_finished_and_reported() 
             },
             Some(remote),
         ),
-        // Of everything: told with an instant.
+        // Of everything: the event has an instant.
         (
             |sessions, _| async move { drop(sessions.revoke_all("alice").await) }.boxed(),
             None,

@@ -35,7 +35,7 @@ struct Settings {
     audience: Box<str>,
     lifetime: Duration,
     leeway: Duration,
-    /// What a token takes beside its claims: access and refresh tokens. Found at the first.
+    /// Bytes of a token beside its claims, for access and refresh tokens. Computed once.
     overheads: OnceLock<[usize; 2]>,
 }
 
@@ -231,7 +231,7 @@ impl Issuer {
         self.check(&content, guard.verifier(), limit)
     }
 
-    /// What a token takes beside its claims.
+    /// Bytes of a token beside its claims, for access and refresh tokens.
     pub(super) fn overheads(&self) -> Result<[usize; 2], SignError> {
         if let Some(overheads) = self.0.overheads.get() {
             return Ok(*overheads);
@@ -378,9 +378,9 @@ pub enum IssueError {
         "a token of the session takes up to {size} bytes, more than {limit}; grant less scope or fewer claims"
     )]
     TooLarge {
-        /// How many it takes in the last generation that there can be.
+        /// Bytes of the token in the last possible generation.
         size: usize,
-        /// How many it may take.
+        /// Bytes that are allowed.
         limit: usize,
     },
 }

@@ -36,8 +36,8 @@ impl Sessions {
     /// # Errors
     ///
     /// [`RefreshError`]. Of those, only [`RefreshError::Reused`], [`RefreshError::Forked`] and
-    /// [`RefreshError::Unwelcome`] end something. After [`RefreshError::Store`] and
-    /// [`RefreshError::Hook`] the token still works: the client should try again.
+    /// [`RefreshError::Unwelcome`] end something. After [`RefreshError::Store`],
+    /// [`RefreshError::Hook`] and [`RefreshError::Issue`] the token still works: the client should try again.
     pub async fn refresh(
         &self,
         token: &str,
@@ -116,8 +116,8 @@ impl Sessions {
         .await
     }
 
-    /// The order matters. Whether the token was stolen is found out whatever else is wrong with the request;
-    /// and it is spent only once nothing can keep its successor from being handed out.
+    /// The order matters: theft is found first, whatever else is wrong with the request, and the token is spent
+    /// last, once its successor can be handed out.
     async fn try_exchange(
         &self,
         token: &str,

@@ -36,7 +36,7 @@ pub struct Presented {
 pub struct Proposal {
     /// The `jti` of the next refresh token.
     pub refresh: Jti,
-    /// What the `jti` of the next access token is made from, as in [`Identity::access`].
+    /// Base of the next access token's `jti`; see [`Identity::access`].
     pub access: Jti,
     /// How long the next access token lives.
     pub access_lifetime: Duration,
@@ -113,8 +113,8 @@ pub fn rotate(
     if record.client != presented.client {
         return quiet(Outcome::Refused);
     }
-    // A genuine token names the user of its session. One that does not was made with a stolen key: by
-    // the rules it is nobody's, and it must not end what another user has.
+    // A genuine token names the user of its session. One that does not was made with a stolen key. It must
+    // not end what another user has.
     if record.subject != presented.subject {
         return quiet(Outcome::Unknown);
     }

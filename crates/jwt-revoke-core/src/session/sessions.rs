@@ -167,8 +167,8 @@ impl Sessions {
     /// could grow beyond opens no session, and a refresh spends no token.
     ///
     /// Routes with [cookies](crate::wire::Cookies) set it to what a cookie holds. Set it lower where a proxy
-    /// on the way reads shorter headers: two cookies go into one response and one request, and nginx for one
-    /// reads 4 KiB or 8 KiB of response headers (`proxy_buffer_size`) unless told otherwise.
+    /// on the way reads shorter headers: two cookies go into one response and one request, and nginx by default
+    /// reads 4 KiB or 8 KiB of response headers (`proxy_buffer_size`).
     #[must_use]
     pub fn with_max_token_bytes(self, bytes: usize) -> Self {
         let bytes = bytes.min(defaults::MAX_TOKEN_BYTES);

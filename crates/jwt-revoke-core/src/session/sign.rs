@@ -11,7 +11,7 @@ use crate::{
     verify::{SignError, SigningKey, Verifier},
 };
 
-/// What the tokens of a session say whatever their generation.
+/// The part of a session's tokens that is the same in all generations.
 pub(super) struct Content<'a> {
     pub(super) subject: &'a Subject,
     pub(super) client: &'a ClientId,
@@ -174,8 +174,8 @@ struct RefreshClaims<'a> {
     ext: Option<&'a Map<String, Value>>,
 }
 
-/// What a token of each kind, access and refresh, takes beside its claims. Found by signing one, which also
-/// shows that the key signs.
+/// Bytes of a token beside its claims, for access and refresh tokens. Signs one of each, which also shows
+/// that the key signs.
 pub(super) fn overheads(key: &SigningKey) -> Result<[usize; 2], SignError> {
     let nothing = Map::new();
     let empty = |kind: TokenKind| {
@@ -185,7 +185,7 @@ pub(super) fn overheads(key: &SigningKey) -> Result<[usize; 2], SignError> {
     Ok([empty(TokenKind::Access)?, empty(TokenKind::Refresh)?])
 }
 
-/// How long so many bytes are in base64url without padding (RFC 7515 §2).
+/// Length of so many bytes in base64url without padding (RFC 7515 §2).
 const fn encoded(bytes: usize) -> usize {
     (bytes * 4).div_ceil(3)
 }
@@ -225,8 +225,7 @@ mod tests {
         }
     }
 
-    /// What is admitted at the login can be signed and is no larger in the last generation that there can be,
-    /// and not a byte of room is given away.
+    /// An admitted session still fits in the last possible generation, and no room is given away.
     #[test]
     fn s42_a_session_that_is_admitted_fits_to_its_last_generation() {
         let key = SigningKey::generate(Algorithm::EdDSA).unwrap();

@@ -122,7 +122,7 @@ impl Scope {
     }
 }
 
-/// Whether a scope token occurs twice. Usual scopes are short, and cost no allocation.
+/// Returns true if a scope token occurs twice. Usual scopes are short, and cost no allocation.
 fn repeats(text: &str) -> bool {
     const FEW: usize = 16;
     if text.split(' ').count() > FEW {

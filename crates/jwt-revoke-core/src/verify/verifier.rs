@@ -286,7 +286,7 @@ impl Verifier {
         })
     }
 
-    /// Whether claims can be read at all, whatever they say: their shape, names and lengths.
+    /// Checks that claims can be read: their shape, names and lengths, not their values.
     pub(crate) fn reads(&self, claims: &[u8]) -> Result<(), VerifyError> {
         RawClaims::parse(claims, &self.rules.dimensions).map(drop)
     }

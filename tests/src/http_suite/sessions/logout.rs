@@ -150,7 +150,7 @@ pub async fn s48_every_combination_of_tokens_ends_what_is_ours_and_clears_what_i
 }
 
 async fn combination(server: &SessionServer, header: Held, jar: Jar, body: Held) {
-    let told = format!("{header:?} {jar:?} {body:?}");
+    let case = format!("{header:?} {jar:?} {body:?}");
     let (alice, bob) = (server.login("alice").await, server.login("bob").await);
     let pick = |held, of: fn(&Tokens) -> &String| match held {
         Held::Absent => None,
@@ -192,10 +192,10 @@ async fn combination(server: &SessionServer, header: Held, jar: Jar, body: Held)
     } else {
         (401, false)
     };
-    assert_eq!(response.status, status, "{told}: {response:?}");
+    assert_eq!(response.status, status, "{case}: {response:?}");
     for (tokens, held) in [(&alice, Held::Good), (&bob, Held::Foreign)] {
         let dead = ends && brought.contains(&held);
-        assert_eq!(server.opens(&tokens.access).await, !dead, "{told}");
+        assert_eq!(server.opens(&tokens.access).await, !dead, "{case}");
     }
     // The cookies hold what is dead or was never alive, or it is not known which.
     let brings_cookies = refresh_cookie != Held::Absent;
@@ -205,7 +205,7 @@ async fn combination(server: &SessionServer, header: Held, jar: Jar, body: Held)
     } else {
         0
     };
-    assert_eq!(cleared, expected, "{told}");
+    assert_eq!(cleared, expected, "{case}");
 }
 
 pub async fn s48_signing_out_elsewhere_clears_no_cookie_of_a_session_that_lives(stand: &Stand) {

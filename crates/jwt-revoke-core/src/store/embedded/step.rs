@@ -35,7 +35,7 @@ pub(super) enum Step {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Commit {
     Nothing,
-    /// What a stolen token ends.
+    /// The end of sessions and users, after a theft or a fork.
     Ends,
     All,
 }

@@ -192,7 +192,7 @@ impl Companion {
                 },
                 // There is none, so there is none to lose.
                 Err(Denied::Missing) => true,
-                // Two tokens, say: which of them counts is up to whoever reads them.
+                // Two tokens, say: other readers of the request may take either.
                 Err(_) => false,
             }
         };
@@ -213,8 +213,8 @@ impl Companion {
     }
 }
 
-/// Whether a token that is refused here and now may still work elsewhere or later: it is signed by a key
-/// that this process does not know, or dated ahead of its clock.
+/// Returns true if a token that is refused here may still work elsewhere or later: this process does not know
+/// its key, or it is dated ahead of the clock.
 fn may_be_ours(error: &VerifyError) -> bool {
     matches!(
         error,

@@ -26,8 +26,8 @@ impl Companion {
     /// and of the refresh token in the body or its cookie.
     ///
     /// `access` is what [`Offered::decide`] says. Each token that is ours, and in the place of its kind,
-    /// ends its session, whatever the others are: whoever holds a token may. 401 only when there is none of
-    /// ours, 400 when two of one kind disagree, which ends nothing. Cookies are cleared unless the session
+    /// ends its session, whatever the others are: the holder of a token may end its session. 401 only when
+    /// there is none of ours, 400 when two of one kind disagree, which ends nothing. Cookies are cleared unless the session
     /// of their token lives, or that is unknown.
     pub async fn logout(&self, access: Result<Cow<'_, str>, Denied>, asked: &Asked<'_>) -> Reply {
         if let Err(refusal) = self.refuse_borrowed_cookies(asked) {

@@ -22,7 +22,7 @@ use jwt_revoke_core::{
 
 use crate::{
     model::Model,
-    sessions::{Ask, Line, NOW, User, handed, list, mark_privileges, token},
+    sessions::{Ask, Line, NOW, User, Verb, handed, list, mark_privileges, token},
 };
 
 /// Where histories happen.
@@ -114,7 +114,7 @@ enum Step {
         of: usize,
         presented: Presented,
         ask: Ask,
-        commit: bool,
+        verb: Verb,
     },
     End {
         of: usize,
@@ -260,7 +260,11 @@ impl<'a, W: World> History<'a, W> {
                 of,
                 presented: self.token(of),
                 ask: Ask::new(self.policy()),
-                commit: !self.dice.one_in(5),
+                verb: match self.dice.roll(10) {
+                    0..2 => Verb::Look,
+                    2..4 => Verb::Judge,
+                    _ => Verb::Rotate,
+                },
             },
         }
     }
@@ -309,7 +313,7 @@ impl<'a, W: World> History<'a, W> {
         let latest = tokens[tokens.len() - 1].clone();
         let mut any = tokens[self.dice.roll(tokens.len())].clone();
         let number = self.dice.roll(1000);
-        match self.dice.roll(24) {
+        match self.dice.roll(25) {
             0 => token(any.generation, &format!("split-{number}")),
             1 => {
                 let ahead = 1 + self.dice.roll(6) as u64;
@@ -323,8 +327,12 @@ impl<'a, W: World> History<'a, W> {
                 any.client = "mallory".into();
                 any
             }
-            4..11 => any,
-            11..14 => tokens[tokens.len().saturating_sub(2)].clone(),
+            4 => {
+                any.subject = "mallory".into();
+                any
+            }
+            5..12 => any,
+            12..15 => tokens[tokens.len().saturating_sub(2)].clone(),
             _ => latest,
         }
     }
@@ -363,14 +371,11 @@ impl<'a, W: World> History<'a, W> {
                 of,
                 presented,
                 ask,
-                commit,
+                verb,
             } => {
                 let line = &self.lines[*of].line;
-                Answer::Outcome(if *commit {
-                    line.rotate(store, presented, ask).await
-                } else {
-                    line.look(store, presented, ask).await
-                })
+                let outcome = line.present(store, presented, ask, *verb).await;
+                Answer::Outcome(outcome.unwrap())
             }
             Step::End { of, owner } => {
                 let line = &self.lines[*of].line;
@@ -432,10 +437,10 @@ impl<'a, W: World> History<'a, W> {
                 of,
                 presented,
                 ask,
-                commit,
+                verb,
             } => {
                 let line = &self.lines[*of].line;
-                Answer::Outcome(model.rotate(line, presented, ask, *commit, now))
+                Answer::Outcome(model.rotate(line, presented, ask, *verb, now))
             }
             Step::End { of, owner } => {
                 let line = &self.lines[*of].line;
@@ -496,7 +501,9 @@ impl<'a, W: World> History<'a, W> {
     fn learn(&mut self, step: &Step, answer: &Answer) {
         let (
             Step::Present {
-                of, commit: true, ..
+                of,
+                verb: Verb::Rotate,
+                ..
             },
             Answer::Outcome(outcome),
         ) = (step, answer)

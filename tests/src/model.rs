@@ -13,7 +13,7 @@ use jwt_revoke_core::{
     token::SessionId,
 };
 
-use crate::sessions::{Ask, Line, User};
+use crate::sessions::{Ask, Line, User, Verb};
 
 /// What a store should hold.
 #[derive(Clone, Default)]
@@ -92,13 +92,13 @@ impl Model {
         Opened::Opened(evicted)
     }
 
-    /// `Transition::Rotate`, or, if it does not `commit`, `Transition::Look`
+    /// `Transition::Rotate`, `Transition::Judge` or `Transition::Look`
     pub fn rotate(
         &mut self,
         line: &Line,
         presented: &Presented,
         ask: &Ask,
-        commit: bool,
+        verb: Verb,
         now: Timestamp,
     ) -> Outcome {
         let covering = line.covering_token();
@@ -109,15 +109,16 @@ impl Model {
         let (outcome, effect) = rotate(
             self.sessions.get(&line.session).map(|(_, record)| record),
             found.covering(line.record.opened_at).is_some(),
-            presented,
+            &line.own(presented),
             ask.attempt,
             &ask.proposal,
             now,
             &ask.policy,
         );
         match effect {
-            _ if !commit => {}
+            _ if verb == Verb::Look => {}
             Effect::Nothing => {}
+            Effect::Save(_) if verb == Verb::Judge => {}
             Effect::Save(record) => {
                 let kept = (line.user.digest, *record);
                 self.sessions.insert(line.session.clone(), kept);

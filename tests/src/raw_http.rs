@@ -88,6 +88,16 @@ impl RawRequest {
         timeout(PATIENCE, exchange).await.expect("the server hung")
     }
 
+    /// Sends all of it, and leaves the connection open. To drop it is to hang up.
+    pub async fn ask(self, to: SocketAddr) -> RawConnection {
+        let body = self.body.clone();
+        let mut connection = self.begin(to).await;
+        if !body.is_empty() {
+            connection.write(&body).await;
+        }
+        connection
+    }
+
     /// Sends the head alone, and leaves the connection open.
     pub async fn begin(self, to: SocketAddr) -> RawConnection {
         let mut connection = RawConnection::open(to).await;

@@ -46,6 +46,9 @@ macro_rules! session_suite {
             s12_another_client_is_refused_and_nothing_ends,
             s13_a_deadline_that_has_passed_is_expired_and_no_theft,
             a_look_says_the_same_and_changes_nothing,
+            s41_a_judgement_leaves_a_good_token_as_it_is,
+            s41_a_judgement_ends_what_a_stolen_token_ends,
+            s45_a_token_of_another_user_than_the_sessions_is_unknown_and_ends_nothing,
             s17_a_repeated_rotation_is_the_same_rotation,
             a_repeated_opening_is_the_same_opening,
             an_opening_repeated_after_the_session_ended_does_not_bring_it_back,
@@ -418,6 +421,95 @@ pub async fn s13_a_deadline_that_has_passed_is_expired_and_no_theft<F: Fixture>(
     let outcome = rotate(&fixture, &line, &line.first(), strict()).await;
     assert_eq!(outcome, Outcome::Expired);
     assert_eq!(cutoff_of(&fixture, &alice()).await, None);
+}
+
+pub async fn s41_a_judgement_leaves_a_good_token_as_it_is<F: Fixture>() {
+    let fixture = F::fresh().await;
+    let line = open(&fixture, &alice()).await;
+    let store = &**fixture.store();
+    let judge = async |presented: jwt_revoke_core::session::Presented| {
+        line.judge(store, &presented, &Ask::new(patient())).await
+    };
+    let before = list(store, &line.user).await;
+    for _ in 0..3 {
+        assert!(matches!(judge(line.first()).await, Outcome::Rotated(_)));
+        let lost = token(5, "lost");
+        assert!(matches!(judge(lost).await, Outcome::Recovered(_)));
+    }
+    assert_eq!(list(store, &line.user).await, before);
+    let identity = rotated(rotate(&fixture, &line, &line.first(), patient()).await);
+    let before = list(store, &line.user).await;
+    assert_eq!(judge(line.first()).await, Outcome::Retried(identity));
+    assert_eq!(list(store, &line.user).await, before);
+    assert!(is_live(&fixture, &line).await);
+}
+
+pub async fn s41_a_judgement_ends_what_a_stolen_token_ends<F: Fixture>() {
+    for scope in [ReuseScope::User, ReuseScope::Session, ReuseScope::Refuse] {
+        let fixture = F::fresh().await;
+        let (line, other) = (
+            open(&fixture, &alice()).await,
+            open(&fixture, &alice()).await,
+        );
+        let policy = scoped(scope);
+        rotated(rotate(&fixture, &line, &line.first(), policy).await);
+        let store = &**fixture.store();
+        let outcome = line.judge(store, &line.first(), &Ask::new(policy)).await;
+        assert_eq!(outcome, Outcome::Reused);
+        let ends_session = scope != ReuseScope::Refuse;
+        assert_eq!(is_buried(&fixture, &line).await, ends_session, "{scope:?}");
+        let cutoff = cutoff_of(&fixture, &line.user).await;
+        assert_eq!(cutoff.is_some(), scope == ReuseScope::User, "{scope:?}");
+        assert_eq!(
+            is_live(&fixture, &other).await,
+            scope != ReuseScope::User,
+            "{scope:?}"
+        );
+        let forked = other
+            .judge(store, &token(1, "split"), &Ask::new(policy))
+            .await;
+        let expected = match scope {
+            ReuseScope::User => Outcome::Ended,
+            _ => Outcome::Forked,
+        };
+        assert_eq!(forked, expected);
+        assert!(!is_live(&fixture, &other).await);
+    }
+}
+
+pub async fn s45_a_token_of_another_user_than_the_sessions_is_unknown_and_ends_nothing<
+    F: Fixture,
+>() {
+    let fixture = F::fresh().await;
+    let line = open(&fixture, &alice()).await;
+    let as_mallory = |mut presented: jwt_revoke_core::session::Presented| {
+        presented.subject = "mallory".into();
+        presented
+    };
+    let second = rotated(rotate(&fixture, &line, &line.first(), strict()).await);
+    let second = token(second.generation, second.refresh.as_str());
+    for presented in [
+        second.clone(),         // The live one,
+        line.first(),           // a spent one,
+        token(2, "split"),      // one of a line that split,
+        token(9, "from ahead"), // one of a lost write.
+    ] {
+        let presented = as_mallory(presented);
+        for _ in 0..2 {
+            let outcome = rotate(&fixture, &line, &presented, strict()).await;
+            assert_eq!(outcome, Outcome::Unknown, "{presented:?}");
+        }
+        let store = &**fixture.store();
+        for outcome in [
+            line.look(store, &presented, &Ask::new(strict())).await,
+            line.judge(store, &presented, &Ask::new(strict())).await,
+        ] {
+            assert_eq!(outcome, Outcome::Unknown, "{presented:?}");
+        }
+        assert!(!is_buried(&fixture, &line).await);
+    }
+    assert_eq!(cutoff_of(&fixture, &line.user).await, None);
+    rotated(rotate(&fixture, &line, &second, strict()).await);
 }
 
 pub async fn a_look_says_the_same_and_changes_nothing<F: Fixture>() {

@@ -148,12 +148,32 @@ impl Line {
 
     /// Presents a token.
     pub async fn rotate<S: Store>(&self, store: &S, presented: &Presented, ask: &Ask) -> Outcome {
-        self.present(store, presented, ask, true).await.unwrap()
+        self.present(store, presented, ask, Verb::Rotate)
+            .await
+            .unwrap()
     }
 
     /// Asks what presenting a token would do.
     pub async fn look<S: Store>(&self, store: &S, presented: &Presented, ask: &Ask) -> Outcome {
-        self.present(store, presented, ask, false).await.unwrap()
+        self.present(store, presented, ask, Verb::Look)
+            .await
+            .unwrap()
+    }
+
+    /// Presents a token whose holder gets no successor.
+    pub async fn judge<S: Store>(&self, store: &S, presented: &Presented, ask: &Ask) -> Outcome {
+        self.present(store, presented, ask, Verb::Judge)
+            .await
+            .unwrap()
+    }
+
+    /// A token as its own user's, unless it says whose it is.
+    pub fn own(&self, presented: &Presented) -> Presented {
+        let mut own = presented.clone();
+        if own.subject.as_str().is_empty() {
+            own.subject = self.user.subject.clone();
+        }
+        own
     }
 
     /// Presents a token, or asks what that would do, where the store may refuse.
@@ -162,12 +182,12 @@ impl Line {
         store: &S,
         presented: &Presented,
         ask: &Ask,
-        commit: bool,
+        verb: Verb,
     ) -> Result<Outcome, StoreError> {
         let covering = self.covering_token();
+        let presented = &self.own(presented);
         let rotating = Rotating {
             index: self.user.index(),
-            subject: &self.user.subject,
             session: &self.session,
             entry: self.entry,
             born_at: self.record.opened_at,
@@ -177,10 +197,10 @@ impl Line {
             proposal: &ask.proposal,
             policy: &ask.policy,
         };
-        let transition = if commit {
-            Transition::Rotate(&rotating)
-        } else {
-            Transition::Look(&rotating)
+        let transition = match verb {
+            Verb::Look => Transition::Look(&rotating),
+            Verb::Judge => Transition::Judge(&rotating),
+            Verb::Rotate => Transition::Rotate(&rotating),
         };
         match store.transition(&transition).await? {
             Transitioned::Rotated(outcome) => Ok(outcome),
@@ -229,6 +249,17 @@ impl Line {
     }
 }
 
+/// What is done with a token that is presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Nothing: the outcome alone is returned.
+    Look,
+    /// What a stolen one ends is ended.
+    Judge,
+    /// It is exchanged.
+    Rotate,
+}
+
 /// One attempt at a rotation.
 #[derive(Clone, Debug)]
 pub struct Ask {
@@ -257,11 +288,12 @@ impl Ask {
     }
 }
 
-/// A token of the suite's client.
+/// A token of the suite's client, of the user of whichever line presents it.
 pub fn token(generation: u64, jti: &str) -> Presented {
     Presented {
         generation,
         jti: jti.into(),
+        subject: "".into(),
         client: client(),
         presenter: None,
     }

@@ -24,7 +24,7 @@ use jwt_revoke_tests::{
     proxy::{Fault, Proxy},
     redis_server::{Program, RedisCluster, RedisServer, free_port},
     redis_store::{ISSUER, patient_builder},
-    sessions::{Ask, Line, User, patient, strict},
+    sessions::{Ask, Line, User, Verb, patient, strict},
 };
 
 /// One replica, for which is waited shortly: tests of its absence wait as long.
@@ -143,15 +143,17 @@ async fn r2_a_refresh_that_is_not_confirmed_is_answered_so_that_no_repetition_lo
     let first = line.first();
     // A client that is refused asks again, and each time it is another attempt.
     let rotated = line
-        .present(&store, &first, &Ask::new(strict()), true)
+        .present(&store, &first, &Ask::new(strict()), Verb::Rotate)
         .await;
     assert!(matches!(rotated, Ok(Outcome::Rotated(_))), "{rotated:?}");
     // To look changes nothing, so nothing is waited for.
-    let looked = line.present(&store, &first, &Ask::new(policy), false).await;
+    let looked = line
+        .present(&store, &first, &Ask::new(policy), Verb::Look)
+        .await;
     assert!(matches!(looked, Ok(Outcome::Retried(_))), "{looked:?}");
     // Reuse ends the session, here at once.
     let reused = line
-        .present(&store, &first, &Ask::new(strict()), true)
+        .present(&store, &first, &Ask::new(strict()), Verb::Rotate)
         .await;
     assert!(matches!(reused, Ok(Outcome::Reused)), "{reused:?}");
     server.freeze();

@@ -193,6 +193,10 @@ pub const MAX_BODY_BYTES: usize = 2 * MAX_TOKEN_BYTES + 1024;
 
 /// The largest cookie that browsers keep, name and value together, in bytes (RFC 6265 §6.1).
 pub const MAX_COOKIE_BYTES: usize = 4096;
+
+/// The longest `Path` of a cookie that browsers heed, in bytes (RFC 6265bis §5.6).
+pub const MAX_COOKIE_PATH_BYTES: usize = 1024;
+
 /// The longest form that an OAuth endpoint reads, in bytes.
 pub const MAX_FORM_BYTES: usize = 16 * 1024;
 

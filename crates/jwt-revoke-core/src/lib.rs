@@ -87,6 +87,8 @@
 //!
 //! - `embedded` (default): a store in one file, or in memory. No server.
 //! - `redis`: Redis and Valkey, on tokio. `redis-rustls`: with TLS (`rediss://`).
+//! - `tokio`: what a caller begins and no longer waits for is finished on the tokio runtime at hand; without
+//!   it, on a thread of this crate. `redis` and the adapters turn it on.
 //! - `metrics`: counts and times, by the facade of the crate `metrics`; see the module `metrics`.
 //! - `test-util`: `FakeClock`.
 //!
@@ -98,6 +100,7 @@
 
 pub mod clock;
 pub mod defaults;
+mod finish;
 pub mod guard;
 mod meters;
 #[cfg(feature = "metrics")]

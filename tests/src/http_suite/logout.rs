@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     controlled_store::Mood,
+    patience::until,
     raw_http::{RawRequest, RawResponse},
 };
 
@@ -48,6 +49,27 @@ pub async fn r2_a_logout_that_was_not_confirmed_is_503(server: &Server) {
     Server::assert_ok(&server.get("/me", alice.token()).await, "alice");
     assert_eq!(logout(server, alice.token()).await.status, 204);
     assert_invalid_token(&server.get("/me", alice.token()).await);
+}
+
+pub async fn s46_a_logout_of_a_client_that_hangs_up_is_done(server: &Server) {
+    let store = &server.fixture.store;
+    for _ in 0..30 {
+        let alice = server.fixture.login("alice").await;
+        let before = store.written().len();
+        // The check of the layer waits, and the logout behind it.
+        store.set(Mood::Hangs);
+        let request = RawRequest::post("/auth/logout").bearer(alice.token());
+        let connection = request.ask(server.address).await;
+        store.until_waiting(1).await;
+        drop(connection);
+        // Time for the server to notice, on which nothing depends.
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        store.set(Mood::Answers);
+        until("it is revoked", async || store.written().len() > before).await;
+        assert_invalid_token(&server.get("/me", alice.token()).await);
+    }
 }
 
 pub async fn unknown_paths_and_other_methods_beside_logout_are_not_401(server: &Server) {

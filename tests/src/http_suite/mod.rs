@@ -71,6 +71,7 @@ macro_rules! http_suite {
         $crate::http_suite! { $serve:
             t4_a_refresh_token_opens_nothing_and_revokes_nothing
             r2_a_logout_that_was_not_confirmed_is_503
+            s46_a_logout_of_a_client_that_hangs_up_is_done
             logout_ends_the_session_and_no_other
             logout_asks_for_a_token_of_its_own
             unknown_paths_and_other_methods_beside_logout_are_not_401

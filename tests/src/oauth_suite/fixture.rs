@@ -53,6 +53,8 @@ pub struct Fixture {
 #[derive(Clone, Copy, Debug)]
 pub enum Answers {
     Unchanged,
+    /// Yes, with this scope.
+    Scope(&'static str),
     Refuse,
     Fails,
 }
@@ -108,6 +110,7 @@ fn asking(
     move |_| {
         std::future::ready(match *answer.lock().unwrap() {
             Answers::Unchanged => Ok(Welcome::Unchanged),
+            Answers::Scope(text) => Ok(Welcome::With(Grant::new().with_scope(scope(text)))),
             Answers::Refuse => Ok(Welcome::Refuse),
             Answers::Fails => Err("told to fail".into()),
         })

@@ -18,6 +18,7 @@ mod documents;
 mod fixture;
 mod introspect;
 mod malformed;
+mod order;
 mod races;
 mod revoke;
 mod store;
@@ -30,6 +31,7 @@ pub use self::{
     fixture::{Answers, Fixture, Server, basic, form_request},
     introspect::*,
     malformed::*,
+    order::*,
     races::*,
     revoke::*,
     store::SwitchedStore,
@@ -52,6 +54,12 @@ macro_rules! oauth_suite {
             a_refresh_may_ask_for_less_and_not_for_more
             t4_an_access_token_refreshes_nothing_and_revokes_nothing
             s3_a_retry_gets_the_same_successor
+            s42_a_scope_that_is_repeated_without_end_is_one
+            s43_a_stolen_token_is_noticed_whatever_scope_comes_with_it
+            s43_an_honest_token_with_too_large_a_scope_is_not_spent
+            s44_a_retry_with_another_scope_is_another_access_token_of_the_same_pair
+            s44_parallel_refreshes_with_different_scopes_are_one_rotation
+            s46_a_thief_who_hangs_up_at_the_token_endpoint_is_noticed
             s4_reuse_ends_everything_of_the_user
             s12_another_client_presents_a_spent_token_in_vain
             s14_the_application_is_asked_at_each_refresh

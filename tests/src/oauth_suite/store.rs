@@ -1,8 +1,11 @@
 //! A store that can be told to fail.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
 use futures::future::BoxFuture;
@@ -17,6 +20,8 @@ use jwt_revoke_core::{
 pub struct SwitchedStore {
     inner: Arc<dyn Erased>,
     mood: Arc<AtomicU8>,
+    asked: Arc<AtomicUsize>,
+    delay_ms: Arc<AtomicU64>,
 }
 
 const ANSWERS: u8 = 0;
@@ -29,6 +34,8 @@ impl SwitchedStore {
         Self {
             inner: Arc::new(inner),
             mood: Arc::new(AtomicU8::new(ANSWERS)),
+            asked: Arc::default(),
+            delay_ms: Arc::default(),
         }
     }
 
@@ -45,6 +52,27 @@ impl SwitchedStore {
     /// Fails everything.
     pub fn fail(&self) {
         self.mood.store(FAILS, SeqCst);
+    }
+
+    /// How many steps and revocations it was asked for.
+    pub fn asked(&self) -> usize {
+        self.asked.load(SeqCst)
+    }
+
+    /// How late the answers to these are from now on, after what was asked for has been done.
+    pub fn delay_answers(&self, by: Duration) {
+        let millis = u64::try_from(by.as_millis()).expect("a short time");
+        self.delay_ms.store(millis, SeqCst);
+    }
+
+    async fn answered<T>(&self, question: impl Future<Output = T>) -> T {
+        self.asked.fetch_add(1, SeqCst);
+        let answer = question.await;
+        match self.delay_ms.load(SeqCst) {
+            0 => {}
+            delay => tokio::time::sleep(Duration::from_millis(delay)).await,
+        }
+        answer
     }
 
     fn reads(&self) -> Result<(), StoreError> {
@@ -70,7 +98,7 @@ impl Store for SwitchedStore {
 
     async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
         self.writes()?;
-        self.inner.revoke(revocations).await
+        self.answered(self.inner.revoke(revocations)).await
     }
 
     async fn transition(&self, transition: &Transition<'_>) -> Result<Transitioned, StoreError> {
@@ -78,7 +106,7 @@ impl Store for SwitchedStore {
             Transition::Look(_) | Transition::List(_) => self.reads()?,
             _ => self.writes()?,
         }
-        self.inner.transition(transition).await
+        self.answered(self.inner.transition(transition)).await
     }
 
     async fn now(&self, shard: Shard) -> Result<Timestamp, StoreError> {

@@ -6,6 +6,7 @@ mod accepts;
 mod cache;
 mod dimensions;
 mod ended;
+mod handed_out;
 mod issuing;
 mod lifetimes;
 mod outage;

@@ -84,8 +84,11 @@ async fn login(
     drop(fixture.password_checks.acquire().await);
     let device = request.headers().get(header::USER_AGENT);
     let device = device.and_then(|agent| agent.to_str().ok());
-    let grant = Grant::new().with_device(device.unwrap_or_default());
-    match fixture.sessions.login(attempt, user, &grant).await {
+    let scope = body["scope"].as_str().unwrap_or_default();
+    let grant = Grant::new()
+        .with_device(device.unwrap_or_default())
+        .with_scope(scope.parse().unwrap());
+    match routes.sessions().login(attempt, user, &grant).await {
         Ok(pair) => routes.signed_in(&pair),
         Err(LoginError::Stale | LoginError::TooManySessions) => HttpResponse::Conflict().finish(),
         Err(_) => HttpResponse::ServiceUnavailable().finish(),

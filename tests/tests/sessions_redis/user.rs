@@ -185,6 +185,7 @@ impl User {
         let presented = Presented {
             generation: token.generation,
             jti: token.jti.clone(),
+            subject: self.name.clone(),
             client: CLIENT.into(),
             presenter: None,
         };
@@ -198,7 +199,6 @@ impl User {
         covering.push(entry(&token.session));
         let rotating = Rotating {
             index: self.index(),
-            subject: &self.name,
             session: &token.session,
             entry: entry(&token.session),
             born_at: token.session.instant().unwrap(),

@@ -4,12 +4,14 @@ mod companion;
 mod logout;
 mod oauth;
 mod same_origin;
+mod task;
 
 use actix_web::{
     HttpResponse, Resource, Route,
     dev::ServiceRequest,
     guard::{self, GuardContext},
     http::{Method, header},
+    middleware::from_fn,
     web,
 };
 
@@ -33,6 +35,7 @@ fn resource(path: &str, method: &'static str, route: Route) -> Resource {
             .finish();
         Ok(request.into_response(refusal))
     };
+    let route = route.wrap(from_fn(task::on_own_task));
     web::resource(path)
         .route(route.guard(guard::fn_guard(move |request| is(request, method))))
         .default_service(actix_web::dev::fn_service(refuse))

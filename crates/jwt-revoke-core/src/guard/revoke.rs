@@ -7,6 +7,7 @@ use crate::{
     Quoted,
     clock::Timestamp,
     defaults,
+    finish::finished,
     guard::{Access, Guard, Target},
     revocation::{ClaimName, Dimension, Horizon, Placement, Shard},
     store::{Reach, Revocation, StoreError},
@@ -61,9 +62,14 @@ impl Guard {
             .iter()
             .map(|target| self.revocation(target))
             .collect::<Result<Vec<_>, _>>()?;
+        let guard = self.clone();
+        finished(async move { guard.write(&revocations).await.map_err(Into::into) }).await
+    }
+
+    async fn write(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
         self.require().await?;
-        let at = self.heard(self.store().revoke(&revocations).await)?;
-        for revocation in &revocations {
+        let at = self.heard(self.store().revoke(revocations).await)?;
+        for revocation in revocations {
             let audit = &revocation.audit;
             tracing::info!(
                 dimension = %audit.dimension,

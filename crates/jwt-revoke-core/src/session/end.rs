@@ -4,6 +4,7 @@ use super::sessions::{Inner, odd_answer};
 use crate::{
     clock::Timestamp,
     defaults,
+    finish::finished,
     guard::{Access, RevokeError, Target},
     revocation::{Cutoffs, Digest, Dimension, Placement, Shard},
     session::{Cause, Event, EventKind, Record, Sessions},
@@ -28,7 +29,7 @@ impl Sessions {
     /// [`EndError::Store`] when the store did not confirm.
     pub async fn logout(&self, token: &str) -> Result<(), EndError> {
         let verified = self.0.any_of_ours(token).map_err(EndError::Invalid)?;
-        self.0.end_with(&verified, Cause::Logout).await
+        self.logout_verified(verified).await
     }
 
     /// A genuine token of this issuer, of either kind, in force or not.
@@ -37,8 +38,9 @@ impl Sessions {
     }
 
     /// Ends the session of a token that [`any_of_ours`](Self::any_of_ours) has verified.
-    pub(crate) async fn logout_verified(&self, verified: &Verified) -> Result<(), EndError> {
-        self.0.end_with(verified, Cause::Logout).await
+    pub(crate) async fn logout_verified(&self, verified: Verified) -> Result<(), EndError> {
+        let sessions = self.clone();
+        finished(async move { sessions.0.end_with(&verified, Cause::Logout).await }).await
     }
 
     /// Revokes a token (RFC 7009): a refresh token ends its session; an access token dies alone. Genuine
@@ -50,6 +52,15 @@ impl Sessions {
     ///
     /// As [`logout`](Self::logout), and [`EndError::OtherClient`].
     pub async fn revoke_token(
+        &self,
+        token: &str,
+        client: Option<&ClientId>,
+    ) -> Result<(), EndError> {
+        let (sessions, token, client) = (self.clone(), token.to_owned(), client.cloned());
+        finished(async move { sessions.try_revoke_token(&token, client.as_ref()).await }).await
+    }
+
+    async fn try_revoke_token(
         &self,
         token: &str,
         client: Option<&ClientId>,
@@ -77,6 +88,15 @@ impl Sessions {
     ///
     /// [`EndError`].
     pub async fn revoke_session(
+        &self,
+        access: &Access,
+        session: &SessionId,
+    ) -> Result<(), EndError> {
+        let (sessions, access, session) = (self.clone(), access.clone(), session.clone());
+        finished(async move { sessions.try_revoke_session(&access, &session).await }).await
+    }
+
+    async fn try_revoke_session(
         &self,
         access: &Access,
         session: &SessionId,
@@ -110,7 +130,11 @@ impl Sessions {
     /// [`EndError::Store`] when the store did not confirm.
     #[doc(alias = "nuclear")]
     pub async fn revoke_all(&self, subject: impl Into<Subject>) -> Result<Timestamp, EndError> {
-        let subject = subject.into();
+        let (sessions, subject) = (self.clone(), subject.into());
+        finished(async move { sessions.try_revoke_all(subject).await }).await
+    }
+
+    async fn try_revoke_all(&self, subject: Subject) -> Result<Timestamp, EndError> {
         self.0.require().await?;
         let target = Target::subject(subject.as_str()).issued_by(self.0.issuer.name());
         let at = self
@@ -134,6 +158,11 @@ impl Sessions {
     ///
     /// [`EndError::NotFound`] when the token has no session here, [`EndError::Store`].
     pub async fn revoke_others(&self, access: &Access) -> Result<(), EndError> {
+        let (sessions, access) = (self.clone(), access.clone());
+        finished(async move { sessions.try_revoke_others(&access).await }).await
+    }
+
+    async fn try_revoke_others(&self, access: &Access) -> Result<(), EndError> {
         let subject = self.owner(access).ok_or(EndError::NotFound)?;
         let keep = access.session().ok_or(EndError::NotFound)?;
         let others = EndingOthers {
@@ -203,6 +232,11 @@ impl Sessions {
     ///
     /// When the store did not confirm.
     pub async fn privileges_changed(&self, subject: &Subject) -> Result<(), StoreError> {
+        let (sessions, subject) = (self.clone(), subject.clone());
+        finished(async move { sessions.try_privileges_changed(&subject).await }).await
+    }
+
+    async fn try_privileges_changed(&self, subject: &Subject) -> Result<(), StoreError> {
         let index = self.0.index(subject);
         match self
             .0

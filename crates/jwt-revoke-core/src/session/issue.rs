@@ -1,16 +1,25 @@
 //! Issuing access tokens.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use crate::{
     clock::Timestamp,
     defaults,
     guard::Guard,
     revocation::{Cutoff, Dimension, Horizons, Shard},
-    session::{Grant, sign::AccessToken},
+    session::{
+        Grant,
+        sign::{self, AccessToken, Content},
+    },
     store::{Lookup, StoreError},
-    token::{Jti, KeyId, SessionId, Subject},
-    verify::{BornAt, KeyError, KeySet, SignError, SigningKey, VerificationKey, Verifier},
+    token::{ClientId, Jti, KeyId, SessionId, Subject},
+    verify::{
+        BornAt, KeyError, KeySet, SignError, SigningKey, VerificationKey, Verifier, VerifyError,
+    },
 };
 
 /// Signs access tokens (`typ: at+jwt`, RFC 9068) for one audience. Cheap to clone.
@@ -26,6 +35,8 @@ struct Settings {
     audience: Box<str>,
     lifetime: Duration,
     leeway: Duration,
+    /// Bytes of a token beside its claims, for access and refresh tokens. Computed once.
+    overheads: OnceLock<[usize; 2]>,
 }
 
 impl Issuer {
@@ -43,6 +54,7 @@ impl Issuer {
             audience: audience.into(),
             lifetime: defaults::ACCESS_LIFETIME,
             leeway: defaults::LEEWAY,
+            overheads: OnceLock::new(),
         }))
     }
 
@@ -130,12 +142,12 @@ impl Issuer {
         grant: &Grant,
     ) -> Result<Issued, IssueError> {
         let subject = subject.into();
-        checked_subject(&subject)?;
+        let client = grant.client_or_default();
+        self.check_grant(guard, &subject, &client, grant, defaults::MAX_TOKEN_BYTES)?;
         self.checked_key(guard)?;
         let opened_at = self.opening(guard, &subject, grant).await?;
         let session = SessionId::opened_at(opened_at);
         let jti = Jti::made_at(opened_at);
-        let client = grant.client_or_default();
         let issued_at = Timestamp::from_seconds(opened_at.whole_seconds());
         let token = self.sign_access(&AccessToken {
             subject: &subject,
@@ -197,6 +209,35 @@ impl Issuer {
     fn with_key(mut self, key: VerificationKey) -> Result<Self, KeyError> {
         Arc::make_mut(&mut self.0).keys.insert(key)?;
         Ok(self)
+    }
+
+    /// Fails unless the tokens of a session with this grant can be made.
+    pub(super) fn check_grant(
+        &self,
+        guard: &Guard,
+        subject: &Subject,
+        client: &ClientId,
+        grant: &Grant,
+        limit: usize,
+    ) -> Result<(), IssueError> {
+        checked_id(subject.as_str(), IssueError::Subject)?;
+        checked_id(client.as_str(), IssueError::Client)?;
+        let content = Content {
+            subject,
+            client,
+            scope: &grant.scope,
+            own: &grant.claims,
+        };
+        self.check(&content, guard.verifier(), limit)
+    }
+
+    /// Bytes of a token beside its claims, for access and refresh tokens.
+    pub(super) fn overheads(&self) -> Result<[usize; 2], SignError> {
+        if let Some(overheads) = self.0.overheads.get() {
+            return Ok(*overheads);
+        }
+        let overheads = sign::overheads(&self.0.key)?;
+        Ok(*self.0.overheads.get_or_init(|| overheads))
     }
 
     /// The store's instant, once it is past every cutoff that could cover the session. A session is
@@ -319,24 +360,36 @@ pub enum IssueError {
     /// The subject is empty or too long for a verifier.
     #[error("the subject is empty or longer than {limit} bytes", limit = defaults::MAX_ID_BYTES)]
     Subject,
+    /// The client is empty or too long for a verifier.
+    #[error("the client is empty or longer than {limit} bytes", limit = defaults::MAX_ID_BYTES)]
+    Client,
     /// A claim that is a revocation dimension has a shape that verifiers refuse.
     #[error(
         "a claim that is a revocation dimension is no text, number, or list of at most 16 of them"
     )]
     Claims,
-    /// Verifiers would refuse a token of this many bytes.
-    #[error("the token takes {size} bytes, more than the {limit} that verifiers read", limit = defaults::MAX_TOKEN_BYTES)]
+    /// Verifiers cannot read the claims: they are nested too deeply, say, or the issuer's own name is
+    /// empty.
+    #[error("verifiers cannot read the token's claims; change the claims or the issuer's settings")]
+    Unreadable(#[source] VerifyError),
+    /// A token of the session would take so many bytes, more than may be handed out: see
+    /// [`Sessions::with_max_token_bytes`](crate::session::Sessions::with_max_token_bytes).
+    #[error(
+        "a token of the session takes up to {size} bytes, more than {limit}; grant less scope or fewer claims"
+    )]
     TooLarge {
-        /// How many it takes.
+        /// Bytes of the token in the last possible generation.
         size: usize,
+        /// Bytes that are allowed.
+        limit: usize,
     },
 }
 
-/// A subject that verifiers accept.
-pub(super) fn checked_subject(subject: &Subject) -> Result<(), IssueError> {
-    match subject.as_str().len() {
+/// An identifier that verifiers accept.
+fn checked_id(id: &str, error: IssueError) -> Result<(), IssueError> {
+    match id.len() {
         1..=defaults::MAX_ID_BYTES => Ok(()),
-        _ => Err(IssueError::Subject),
+        _ => Err(error),
     }
 }
 

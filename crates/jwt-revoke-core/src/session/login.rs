@@ -11,13 +11,15 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    finish::finished,
     revocation::Dimension,
     session::{
         AttemptId, Cause, Event, EventKind, Grant, Identity, IssueError, Proposal, Record, SPENDS,
-        Sessions, issue::checked_subject,
+        Sessions,
     },
     store::{Opened, Opening, StoreError, Transition, Transitioned},
     token::{ClientId, Jti, Scope, SessionId, Subject},
+    verify::SignError,
 };
 
 /// A login that has begun: made before the credentials are checked, by [`Sessions::begin`].
@@ -54,11 +56,23 @@ impl Sessions {
         subject: impl Into<Subject>,
         grant: &Grant,
     ) -> Result<Pair, LoginError> {
-        let subject = subject.into();
-        checked_subject(&subject)?;
+        let (sessions, subject, grant) = (self.clone(), subject.into(), grant.clone());
+        finished(async move { sessions.try_login(attempt, subject, &grant).await }).await
+    }
+
+    async fn try_login(
+        &self,
+        attempt: LoginAttempt,
+        subject: Subject,
+        grant: &Grant,
+    ) -> Result<Pair, LoginError> {
         let inner = &*self.0;
         inner.checked_key()?;
         let issuer = &inner.issuer;
+        // No session is opened that could not be handed out, now or later.
+        let client = grant.client_or_default();
+        let limit = inner.max_token_bytes;
+        issuer.check_grant(&inner.guard, &subject, &client, grant, limit)?;
         let named = inner.guard.verifier().claim_dimensions();
         let (dimensions, covering) = grant
             .coverable(issuer.name(), &subject, issuer.key().id(), named)
@@ -132,10 +146,12 @@ impl Inner {
             own,
         } = *signing;
         let issued_at = identity.issued_at;
+        let claims = serde_json::to_vec(own).map_err(SignError::Serialize)?;
+        let content = [access_scope.as_str().as_bytes(), &claims];
         let access = self.issuer.sign_access(&AccessToken {
             subject,
             session,
-            jti: &identity.access,
+            jti: &identity.access.of_content(content),
             client,
             issued_at,
             expires_at: identity.access_expires_at,

@@ -14,6 +14,7 @@ mod rotate;
 mod sessions;
 mod sign;
 
+pub(crate) use self::refresh::Wanted;
 pub use self::{
     end::{EndError, SessionInfo},
     event::{Cause, Event, EventKind, EventSink},

@@ -87,7 +87,8 @@ pub struct Identity {
     pub generation: u64,
     /// The refresh token's `jti`.
     pub refresh: Jti,
-    /// The access token's `jti`.
+    /// Base of the access token's `jti`, which also depends on the token's scope and claims: a retry that
+    /// asks for another scope gets a token of another `jti`.
     pub access: Jti,
     /// `iat` of both, a whole second.
     pub issued_at: Timestamp,

@@ -12,18 +12,20 @@ use super::{
     grant::claim_values,
     login::{Pair, Signing},
     sessions::{Inner, odd_answer},
+    sign::{Content, MAX_GENERATION},
 };
 use crate::{
     Report,
     clock::Timestamp,
+    finish::finished,
     meters::Refreshed,
     revocation::{Digest, Dimension, Shard},
     session::{
         AttemptId, Cause, Event, EventKind, IssueError, Outcome, Presented, Proposal, Refreshing,
         ReuseScope, Sessions, Welcome,
     },
-    store::{BoxError, Ending, Index, Rotating, StoreError, Transition, Transitioned},
-    token::{ClientId, Scope, SessionId, Subject, TokenKind},
+    store::{BoxError, Ending, Index, Lookup, Rotating, StoreError, Transition, Transitioned},
+    token::{ClientId, KeyId, Scope, SessionId, TokenKind},
     verify::{Verified, VerifyError},
 };
 
@@ -34,18 +36,19 @@ impl Sessions {
     /// # Errors
     ///
     /// [`RefreshError`]. Of those, only [`RefreshError::Reused`], [`RefreshError::Forked`] and
-    /// [`RefreshError::Unwelcome`] end something. After [`RefreshError::Store`] and
-    /// [`RefreshError::Hook`] the token still works: the client should try again.
+    /// [`RefreshError::Unwelcome`] end something. After [`RefreshError::Store`],
+    /// [`RefreshError::Hook`] and [`RefreshError::Issue`] the token still works: the client should try again.
     pub async fn refresh(
         &self,
         token: &str,
         presenter: Option<ClientId>,
     ) -> Result<Pair, RefreshError> {
-        self.exchange(token, |_| presenter, None).await
+        self.exchange(token, |_| presenter, Wanted::All, self.max_token_bytes())
+            .await
     }
 
-    /// The same, where the client asks for `wanted` and no more of what the session may do
-    /// (RFC 6749 §6). The access token gets that scope; the refresh token keeps all of it.
+    /// Like [`refresh`](Self::refresh), where the client asks for `wanted` and no more of what the session
+    /// may do (RFC 6749 §6). The access token gets that scope; the refresh token keeps all of it.
     ///
     /// # Errors
     ///
@@ -56,52 +59,73 @@ impl Sessions {
         presenter: Option<ClientId>,
         wanted: Option<&Scope>,
     ) -> Result<Pair, RefreshError> {
-        self.exchange(token, |_| presenter, wanted).await
+        let wanted = wanted.cloned().map_or(Wanted::All, Wanted::Scope);
+        self.refresh_wanting(token, presenter, wanted).await
     }
 
-    /// The same, where the presenter depends on the client that the token was issued to.
+    /// Like [`refresh_narrowed`](Self::refresh_narrowed), where the client may ask for nonsense.
+    pub(crate) async fn refresh_wanting(
+        &self,
+        token: &str,
+        presenter: Option<ClientId>,
+        wanted: Wanted,
+    ) -> Result<Pair, RefreshError> {
+        self.exchange(token, |_| presenter, wanted, self.max_token_bytes())
+            .await
+    }
+
+    /// Like [`refresh`](Self::refresh), where the presenter depends on the client that the token was issued
+    /// to, and the place for the tokens holds `limit` bytes.
     pub(crate) async fn refresh_by(
         &self,
         token: &str,
-        presenter: impl FnOnce(&ClientId) -> Option<ClientId>,
+        presenter: impl FnOnce(&ClientId) -> Option<ClientId> + Send + 'static,
+        limit: usize,
     ) -> Result<Pair, RefreshError> {
-        self.exchange(token, presenter, None).await
+        self.exchange(token, presenter, Wanted::All, limit).await
     }
 
     async fn exchange(
         &self,
         token: &str,
-        presenter: impl FnOnce(&ClientId) -> Option<ClientId>,
-        wanted: Option<&Scope>,
+        presenter: impl FnOnce(&ClientId) -> Option<ClientId> + Send + 'static,
+        wanted: Wanted,
+        limit: usize,
     ) -> Result<Pair, RefreshError> {
-        let guard = &self.0.guard;
-        let span = tracing::debug_span!("refresh", guard = guard.name(), outcome = Empty);
-        let exchanged = self.try_exchange(token, presenter, wanted);
-        let exchanged = exchanged.instrument(span.clone()).await;
-        let refreshed = match &exchanged {
-            Ok((refreshed, _)) => *refreshed,
-            Err(error) => error.into(),
-        };
-        guard.refreshed(refreshed);
-        span.record("outcome", refreshed.as_str());
-        if let Err(RefreshError::Invalid(error)) = &exchanged {
-            let verifier = self.0.refresh_verifier();
-            guard.refused(TokenKind::Refresh, token, verifier, error);
-        }
-        if let Err(error @ (RefreshError::Hook(_) | RefreshError::Issue(_))) = &exchanged {
-            tracing::warn!(reason = %Report(error).quoted(), "the application failed a refresh");
-        }
-        exchanged.map(|(_, pair)| pair)
+        let (sessions, token) = (self.clone(), token.to_owned());
+        finished(async move {
+            let guard = &sessions.0.guard;
+            let span = tracing::debug_span!("refresh", guard = guard.name(), outcome = Empty);
+            let exchanged = sessions.try_exchange(&token, presenter, &wanted, limit);
+            let exchanged = exchanged.instrument(span.clone()).await;
+            let refreshed = match &exchanged {
+                Ok((refreshed, _)) => *refreshed,
+                Err(error) => error.into(),
+            };
+            guard.refreshed(refreshed);
+            span.record("outcome", refreshed.as_str());
+            if let Err(RefreshError::Invalid(error)) = &exchanged {
+                let verifier = sessions.0.refresh_verifier();
+                guard.refused(TokenKind::Refresh, &token, verifier, error);
+            }
+            if let Err(error @ (RefreshError::Hook(_) | RefreshError::Issue(_))) = &exchanged {
+                tracing::warn!(reason = %Report(error).quoted(), "the application failed a refresh");
+            }
+            exchanged.map(|(_, pair)| pair)
+        })
+        .await
     }
 
+    /// The order matters: theft is found first, whatever else is wrong with the request, and the token is spent
+    /// last, once its successor can be handed out.
     async fn try_exchange(
         &self,
         token: &str,
-        presenter: impl FnOnce(&ClientId) -> Option<ClientId>,
-        wanted: Option<&Scope>,
+        presenter: impl FnOnce(&ClientId) -> Option<ClientId> + Send,
+        wanted: &Wanted,
+        limit: usize,
     ) -> Result<(Refreshed, Pair), RefreshError> {
         let inner = &*self.0;
-        inner.checked_key()?;
         let verified = inner.verified_refresh(token).await?;
         let verified = verified.map_err(RefreshError::Invalid)?;
         let mut token = RefreshedToken::read(inner, &verified)?;
@@ -111,7 +135,13 @@ impl Sessions {
         let mut scope = verified.registered().scope.clone();
         let mut own = token.own.clone();
         let mut covering = token.covering.clone();
-        if inner.hook.is_some() && would_succeed(&inner.look(&rotating).await?) {
+        // The key that signs the next pair, where it is another: once it is revoked, that would be born dead.
+        let signing = inner.key_digest();
+        if !covering.contains(&signing) {
+            covering.push(signing);
+        }
+        if inner.hook.is_some() {
+            inner.judge(&token, &rotating).await?;
             match inner.ask(&token, &scope).await? {
                 Welcome::Unchanged => {}
                 Welcome::With(grant) => {
@@ -128,10 +158,15 @@ impl Sessions {
                 }
             }
         }
-        // Before the token is spent: whoever asked for too much may ask again.
-        if wanted.is_some_and(|wanted| !scope.covers(wanted)) {
-            return Err(token.too_much());
-        }
+        let access_scope = match inner.answerable(&token, wanted, &scope, &own, limit).await {
+            Ok(access_scope) => access_scope,
+            Err(refusal) => {
+                if inner.hook.is_none() {
+                    inner.judge(&token, &rotating).await?;
+                }
+                return Err(refusal);
+            }
+        };
         let rotating = Rotating {
             covering: &covering,
             ..rotating
@@ -153,17 +188,28 @@ impl Sessions {
             refused => return Err(inner.refused(&token, &refused)),
         };
         let pair = inner.pair(&Signing {
-            subject: &token.subject,
+            subject: &token.presented.subject,
             session: &token.session,
             client: &token.presented.client,
             identity: &identity,
             handed_out_at: retried_at.map_or(identity.issued_at, |at| at.max(identity.issued_at)),
             scope: &scope,
-            access_scope: wanted.unwrap_or(&scope),
+            access_scope: access_scope.unwrap_or(&scope),
             own: &own,
         })?;
         Ok((refreshed, pair))
     }
+}
+
+/// The scope that a client asks for.
+#[derive(Clone, Debug)]
+pub(crate) enum Wanted {
+    /// None: all of what the session may do.
+    All,
+    /// This one.
+    Scope(Scope),
+    /// A text that is no scope.
+    Nonsense,
 }
 
 /// Why a refresh token was not exchanged.
@@ -176,8 +222,8 @@ pub enum RefreshError {
     /// It was issued to another client.
     #[error("the refresh token was issued to another client")]
     OtherClient,
-    /// The client asked for more than the session may do. Nothing changed.
-    #[error("the scope exceeds what was granted")]
+    /// The client asked for more than the session may do, or for what is no scope. Nothing changed.
+    #[error("the scope is malformed or exceeds what was granted")]
     Scope,
     /// Its session has ended, or it is revoked in another respect.
     #[error("the session has ended")]
@@ -209,7 +255,7 @@ pub enum RefreshError {
     /// The store did not answer. Nothing changed, or a repetition gets what was changed.
     #[error("the store did not answer")]
     Store(#[from] StoreError),
-    /// The tokens could not be made.
+    /// The tokens cannot be made, as this service is set up. Nothing changed.
     #[error("the tokens could not be made")]
     Issue(#[from] IssueError),
 }
@@ -223,12 +269,13 @@ impl RefreshError {
 
 /// What a refresh token says, beside the claims it shares with access tokens.
 pub(super) struct RefreshedToken {
-    subject: Subject,
     session: SessionId,
     presented: Presented,
     own: Map<String, Value>,
     born_at: Timestamp,
     shard: Shard,
+    /// The key that signed it.
+    key: KeyId,
     /// The digests of session and subject.
     entry: Digest,
     owner: Digest,
@@ -259,17 +306,18 @@ impl RefreshedToken {
         let values = claim_values(&extra.ext, named).ok_or(malformed("ext"))?;
         covering.extend(inner.digests_of(values));
         Ok(Self {
-            subject: registered.subject.clone().ok_or(missing("sub"))?,
             session: registered.session.clone().ok_or(missing("sid"))?,
             presented: Presented {
                 generation: extra.generation,
                 jti: registered.jti.clone().ok_or(missing("jti"))?,
+                subject: registered.subject.clone().ok_or(missing("sub"))?,
                 client: registered.client_id.clone().ok_or(missing("client_id"))?,
                 presenter: None,
             },
             own: extra.ext,
             born_at: verified.born_at(),
             shard: verified.shard(),
+            key: verified.key_id().clone(),
             entry: of(&Dimension::Session).ok_or(missing("sid"))?,
             owner: of(&Dimension::Subject).ok_or(missing("sub"))?,
             covering,
@@ -289,7 +337,6 @@ impl RefreshedToken {
                 subject: self.owner,
                 issuer: inner.issuer.name(),
             },
-            subject: &self.subject,
             session: &self.session,
             entry: self.entry,
             born_at: self.born_at,
@@ -300,14 +347,6 @@ impl RefreshedToken {
             policy: &inner.policy,
         }
     }
-
-    /// Another client is not told what the session may do.
-    fn too_much(&self) -> RefreshError {
-        match &self.presented.presenter {
-            Some(presenter) if *presenter != self.presented.client => RefreshError::OtherClient,
-            _ => RefreshError::Scope,
-        }
-    }
 }
 
 impl Inner {
@@ -316,6 +355,59 @@ impl Inner {
             Transitioned::Rotated(outcome) => Ok(outcome),
             _ => Err(odd_answer()),
         }
+    }
+
+    /// Fails unless the token would be exchanged, and ends what a stolen one ends.
+    async fn judge(
+        &self,
+        token: &RefreshedToken,
+        rotating: &Rotating<'_>,
+    ) -> Result<(), RefreshError> {
+        match self.transition(Transition::Judge(rotating)).await? {
+            Transitioned::Rotated(outcome) if would_succeed(&outcome) => Ok(()),
+            Transitioned::Rotated(refused) => Err(self.refused(token, &refused)),
+            _ => Err(odd_answer().into()),
+        }
+    }
+
+    /// Fails unless the next pair, and any after it, can be handed out. Returns the scope of the access
+    /// token, where the client wants another than the session's.
+    async fn answerable<'a>(
+        &self,
+        token: &RefreshedToken,
+        wanted: &'a Wanted,
+        scope: &Scope,
+        own: &Map<String, Value>,
+        limit: usize,
+    ) -> Result<Option<&'a Scope>, RefreshError> {
+        let access_scope = match wanted {
+            Wanted::All => None,
+            Wanted::Scope(wanted) if scope.covers(wanted) => Some(wanted),
+            Wanted::Scope(_) | Wanted::Nonsense => return Err(RefreshError::Scope),
+        };
+        let content = Content {
+            subject: &token.presented.subject,
+            client: &token.presented.client,
+            scope,
+            own,
+        };
+        let verifier = self.guard.verifier();
+        self.issuer.check(&content, verifier, limit)?;
+        self.checked_key()?;
+        if token.key != *self.issuer.key().id() {
+            let signing = [self.key_digest()];
+            let lookup = Lookup::new(token.shard, &signing);
+            let found = self.guard.heard(self.store().find(&lookup).await)?;
+            if found.highest().is_some() {
+                return Err(IssueError::Revoked(Dimension::Key).into());
+            }
+        }
+        Ok(access_scope)
+    }
+
+    fn key_digest(&self) -> Digest {
+        let id = self.issuer.key().id().as_str();
+        Digest::of(&Dimension::Key, self.issuer.name(), id.as_bytes())
     }
 
     async fn rotate(&self, rotating: &Rotating<'_>) -> Result<Outcome, StoreError> {
@@ -338,7 +430,7 @@ impl Inner {
             return Ok(Welcome::Unchanged);
         };
         let refreshing = Refreshing {
-            subject: token.subject.clone(),
+            subject: token.presented.subject.clone(),
             session: token.session.clone(),
             client: token.presented.client.clone(),
             scope: scope.clone(),
@@ -357,10 +449,10 @@ impl Inner {
         entry: Digest,
     ) -> Result<(), RefreshError> {
         let ending = Ending {
-            index: self.index(&token.subject),
+            index: self.index(&token.presented.subject),
             session: &token.session,
             entry,
-            owner: &token.subject,
+            owner: &token.presented.subject,
             cause: Cause::Unwelcome.as_str(),
         };
         self.transition(Transition::End(&ending)).await?;
@@ -390,7 +482,7 @@ impl Inner {
     fn tell_of(&self, token: &RefreshedToken, kind: EventKind) {
         self.tell(&Event {
             kind,
-            subject: token.subject.clone(),
+            subject: token.presented.subject.clone(),
             session: Some(token.session.clone()),
             client: Some(token.presented.client.clone()),
         });
@@ -407,6 +499,3 @@ fn would_succeed(outcome: &Outcome) -> bool {
 #[derive(Debug, thiserror::Error)]
 #[error("it did not answer within {0:?}")]
 struct HookTooSlow(Duration);
-
-/// The highest generation that stores count exactly.
-const MAX_GENERATION: u64 = 1 << 52;

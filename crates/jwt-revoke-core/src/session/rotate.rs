@@ -12,7 +12,7 @@ use crate::{
         policy::{Policy, ReuseScope},
         record::{AttemptId, Identity, Record},
     },
-    token::{ClientId, Jti},
+    token::{ClientId, Jti, Subject},
 };
 
 /// A refresh token that somebody presents, its signature and claims verified.
@@ -22,6 +22,8 @@ pub struct Presented {
     pub generation: u64,
     /// Its `jti`.
     pub jti: Jti,
+    /// The user it was issued to: `sub`.
+    pub subject: Subject,
     /// The client it was issued to: `client_id`.
     pub client: ClientId,
     /// The client that presents it, where the request says so.
@@ -34,7 +36,7 @@ pub struct Presented {
 pub struct Proposal {
     /// The `jti` of the next refresh token.
     pub refresh: Jti,
-    /// The `jti` of the next access token.
+    /// Base of the next access token's `jti`; see [`Identity::access`].
     pub access: Jti,
     /// How long the next access token lives.
     pub access_lifetime: Duration,
@@ -48,7 +50,7 @@ pub enum Outcome {
     Refused,
     /// A cutoff covers it. Nothing more happens: a replay must not end sessions opened later.
     Ended,
-    /// There is no such session.
+    /// There is no such session of the token's user.
     Unknown,
     /// The session's idle or absolute deadline has passed.
     Expired,
@@ -110,6 +112,11 @@ pub fn rotate(
     };
     if record.client != presented.client {
         return quiet(Outcome::Refused);
+    }
+    // A genuine token names the user of its session. One that does not was made with a stolen key. It must
+    // not end what another user has.
+    if record.subject != presented.subject {
+        return quiet(Outcome::Unknown);
     }
     // Clocks that step back must not make a spend younger than it is.
     let clock = now;
@@ -304,6 +311,7 @@ mod tests {
         Presented {
             generation,
             jti: jti.into(),
+            subject: "alice".into(),
             client: "app".into(),
             presenter: None,
         }

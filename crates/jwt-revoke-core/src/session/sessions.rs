@@ -62,6 +62,8 @@ pub(super) struct Inner {
     pub(super) jitter: Duration,
     pub(super) hook: Option<Arc<dyn DynRefreshHook>>,
     pub(super) hook_limit: Duration,
+    /// The largest token that is handed out, in bytes.
+    pub(super) max_token_bytes: usize,
     sink: Option<Arc<dyn EventSink>>,
     /// Whether the store has promised to keep entries as long as these sessions may live.
     required: Arc<AtomicBool>,
@@ -85,6 +87,7 @@ impl Sessions {
             jitter: Duration::ZERO,
             hook: None,
             hook_limit: defaults::HOOK_TIMEOUT,
+            max_token_bytes: defaults::MAX_TOKEN_BYTES,
             sink: None,
             required: Arc::new(AtomicBool::new(false)),
             refresh_verifier: OnceLock::new(),
@@ -157,6 +160,24 @@ impl Sessions {
     #[must_use]
     pub fn with_hook_limit(self, limit: Duration) -> Self {
         self.with(|inner| inner.hook_limit = limit)
+    }
+
+    /// The largest token that may be handed out, in bytes; more than
+    /// [`MAX_TOKEN_BYTES`](defaults::MAX_TOKEN_BYTES), the default, counts as that. A login whose tokens
+    /// could grow beyond opens no session, and a refresh spends no token.
+    ///
+    /// Routes with [cookies](crate::wire::Cookies) set it to what a cookie holds. Set it lower where a proxy
+    /// on the way reads shorter headers: two cookies go into one response and one request, and nginx by default
+    /// reads 4 KiB or 8 KiB of response headers (`proxy_buffer_size`).
+    #[must_use]
+    pub fn with_max_token_bytes(self, bytes: usize) -> Self {
+        let bytes = bytes.min(defaults::MAX_TOKEN_BYTES);
+        self.with(|inner| inner.max_token_bytes = bytes)
+    }
+
+    /// The largest token that may be handed out, in bytes.
+    pub fn max_token_bytes(&self) -> usize {
+        self.0.max_token_bytes
     }
 
     /// Where events go, beside `tracing`.

@@ -19,6 +19,9 @@ pub enum Transition<'a> {
     Look(&'a Rotating<'a>),
     /// Exchanges a refresh token: [`session::rotate`](crate::session::rotate) over the record.
     Rotate(&'a Rotating<'a>),
+    /// Judges a refresh token whose holder gets no successor: does what [`Rotate`](Self::Rotate) does
+    /// with a stolen one, and leaves one that is still good as it is.
+    Judge(&'a Rotating<'a>),
     /// Ends one session.
     End(&'a Ending<'a>),
     /// Ends all sessions of a user but one.
@@ -36,6 +39,7 @@ impl Transition<'_> {
             Self::Open(_) => "open",
             Self::Look(_) => "look",
             Self::Rotate(_) => "rotate",
+            Self::Judge(_) => "judge",
             Self::End(_) => "end",
             Self::EndOthers(_) => "end_others",
             Self::List(_) => "list",
@@ -47,7 +51,9 @@ impl Transition<'_> {
     pub(crate) fn shard(&self) -> Shard {
         match self {
             Self::Open(opening) => opening.index.shard,
-            Self::Look(rotating) | Self::Rotate(rotating) => rotating.index.shard,
+            Self::Look(rotating) | Self::Rotate(rotating) | Self::Judge(rotating) => {
+                rotating.index.shard
+            }
             Self::End(ending) => ending.index.shard,
             Self::EndOthers(ending) => ending.index.shard,
             Self::List(index) | Self::MarkPrivileges(index) => index.shard,
@@ -61,7 +67,7 @@ impl Transition<'_> {
 pub enum Transitioned {
     /// To [`Transition::Open`].
     Opened(Opened),
-    /// To [`Transition::Look`] and [`Transition::Rotate`].
+    /// To [`Transition::Look`], [`Transition::Rotate`] and [`Transition::Judge`].
     Rotated(Outcome),
     /// To [`Transition::End`] and [`Transition::EndOthers`]: the sessions that ended.
     Ended(Vec<SessionId>),
@@ -143,8 +149,6 @@ pub enum Opened {
 pub struct Rotating<'a> {
     /// The user's sessions.
     pub index: Index<'a>,
-    /// The user, for the audit stream.
-    pub subject: &'a Subject,
     /// The session.
     pub session: &'a SessionId,
     /// The digest of the session in its dimension: its entry, should it end.

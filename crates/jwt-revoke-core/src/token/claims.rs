@@ -1,6 +1,6 @@
 //! Registered claims, typed; the application's own are read later, into a type of its choice.
 
-use std::{fmt, str::FromStr};
+use std::{collections::HashSet, fmt, str::FromStr};
 
 use crate::{
     clock::Timestamp,
@@ -55,7 +55,8 @@ impl Registered {
     }
 }
 
-/// A list of scope tokens (RFC 6749 §3.3), parted by single spaces on the wire.
+/// A set of scope tokens (RFC 6749 §3.3), parted by single spaces on the wire. The order is kept; a
+/// token that is repeated counts once, and is written once.
 ///
 /// ```
 /// use jwt_revoke_core::token::Scope;
@@ -70,7 +71,7 @@ pub struct Scope(Box<str>);
 
 impl Scope {
     /// Reads a `scope` value; `None` if it is not a list of `scope-token`s. The empty text is the
-    /// empty list.
+    /// empty set. Repetitions are left out.
     pub fn parse(text: &str) -> Option<Self> {
         let token_ok = |token: &str| {
             !token.is_empty()
@@ -78,7 +79,21 @@ impl Scope {
                     .bytes()
                     .all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
         };
-        (text.is_empty() || text.split(' ').all(token_ok)).then(|| Self(text.into()))
+        if text.is_empty() {
+            return Some(Self::default());
+        }
+        if !text.split(' ').all(token_ok) {
+            return None;
+        }
+        if !repeats(text) {
+            return Some(Self(text.into()));
+        }
+        let mut seen = HashSet::new();
+        let once: Vec<&str> = text
+            .split(' ')
+            .filter(|token| seen.insert(*token))
+            .collect();
+        Some(Self(once.join(" ").into()))
     }
 
     /// Whether `token` is one of the list.
@@ -105,6 +120,22 @@ impl Scope {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// Returns true if a scope token occurs twice. Usual scopes are short, and cost no allocation.
+fn repeats(text: &str) -> bool {
+    const FEW: usize = 16;
+    if text.split(' ').count() > FEW {
+        let mut seen = HashSet::new();
+        return !text.split(' ').all(|token| seen.insert(token));
+    }
+    let mut tokens = text.split(' ');
+    while let Some(token) = tokens.next() {
+        if tokens.clone().any(|later| later == token) {
+            return true;
+        }
+    }
+    false
 }
 
 impl FromStr for Scope {
@@ -136,6 +167,25 @@ mod tests {
             assert_eq!(Scope::parse(text), None, "{text:?}");
         }
         assert!(Scope::parse("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_scope_token_that_is_repeated_counts_once_and_the_order_is_kept() {
+        for (text, once) in [
+            ("read read", "read"),
+            ("write read write read admin", "write read admin"),
+            ("a b ab a b", "a b ab"),
+            ("read Read", "read Read"),
+        ] {
+            assert_eq!(Scope::parse(text).unwrap().as_str(), once, "{text}");
+        }
+        let many: Vec<String> = (0..100).map(|n| format!("s{n}")).collect();
+        let many = many.join(" ");
+        assert_eq!(Scope::parse(&many).unwrap().as_str(), many);
+        let twice = format!("{many} {many}");
+        assert_eq!(Scope::parse(&twice).unwrap().as_str(), many);
+        let endless = vec!["read"; 1600].join(" ");
+        assert_eq!(Scope::parse(&endless).unwrap().as_str(), "read");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
 
 use crate::{
@@ -112,6 +113,27 @@ impl Jti {
             .into()
     }
 
+    /// The identifier of the token that is made under this one with such a content: another content is
+    /// another token, and the same content the same. A UUIDv7 of the same instant; its other bits are those
+    /// of a SHA-256 over this identifier and the parts, each preceded by its length in bytes as a 32-bit
+    /// big-endian number.
+    pub(crate) fn of_content(&self, parts: [&[u8]; 2]) -> Self {
+        let mut hash = Sha256::new();
+        for part in [b"jti".as_slice(), self.as_str().as_bytes()]
+            .into_iter()
+            .chain(parts)
+        {
+            // No token has parts of four gigabytes.
+            let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
+            hash.update(length.to_be_bytes());
+            hash.update(part);
+        }
+        let hash = hash.finalize();
+        let mut bits = [0; 10];
+        bits.copy_from_slice(&hash[..10]);
+        Self::made_of(self.instant().unwrap_or(Timestamp::EPOCH), bits)
+    }
+
     /// The instant in a UUIDv7, or `None` if the text is not one. See [`SessionId::instant`].
     pub fn instant(&self) -> Option<Timestamp> {
         uuid_instant(self.as_str())
@@ -158,6 +180,26 @@ mod tests {
     fn ids_made_in_one_millisecond_differ() {
         let at = Timestamp::from_millis(1_700_000_000_123);
         assert_ne!(Jti::made_at(at), Jti::made_at(at));
+    }
+
+    #[test]
+    fn an_id_of_a_content_is_the_same_for_the_same_content_only() {
+        let at = Timestamp::from_millis(1_700_000_000_123);
+        let base = Jti::made_at(at);
+        let of = |base: &Jti, parts: [&str; 2]| base.of_content(parts.map(str::as_bytes));
+        assert_eq!(of(&base, ["read", "{}"]), of(&base, ["read", "{}"]));
+        assert_eq!(of(&base, ["read", "{}"]).instant(), Some(at));
+        let ids = [
+            of(&base, ["read", "{}"]),
+            of(&base, ["read write", "{}"]),
+            of(&base, ["read", "{ }"]),
+            of(&base, ["rea", "d{}"]),
+            of(&base, ["", ""]),
+            of(&Jti::made_at(at), ["read", "{}"]),
+            base,
+        ];
+        let distinct: std::collections::HashSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), ids.len());
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! An adapter for another framework asks a [`Gate`] in front of routes and a [`Caller`] in
 //! extractors, mounts the routes of [`Companion`] and [`oauth::OAuth`], and turns each [`Reply`] and
 //! [`Refusal`] into a response.
+//!
+//! It runs these routes, the gate in front of them included, on tasks of their own: many frameworks drop the
+//! future of a request whose client hangs up, and what was asked for must be done and reported.
 
 mod adapter;
 mod caller;

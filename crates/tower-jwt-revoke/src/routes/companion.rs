@@ -18,6 +18,7 @@ use jwt_revoke_core::{
     wire::{Asked, Companion, Rejection, Reply, Route},
 };
 
+use super::task::OwnTask;
 use crate::{RevocationLayer, Token, response::response};
 
 #[cfg(doc)]
@@ -134,8 +135,8 @@ impl Routes {
             router = router.route(
                 route.path(),
                 match route.is_behind_layer() {
-                    true => handler.route_layer(layer.clone()),
-                    false => handler,
+                    true => handler.route_layer(layer.clone()).route_layer(OwnTask),
+                    false => handler.route_layer(OwnTask),
                 },
             );
         }

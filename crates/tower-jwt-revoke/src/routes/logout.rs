@@ -3,6 +3,7 @@
 use axum::{Router, extract::State, response::Response, routing::post};
 use jwt_revoke_core::Guard;
 
+use super::task::OwnTask;
 use crate::{AuthUser, RevocationLayer, response::response};
 
 /// `POST /logout` for a service without [`Sessions`](jwt_revoke_core::session::Sessions), such as
@@ -35,7 +36,10 @@ pub fn logout_route_behind<S: Clone + Send + Sync + 'static>(layer: RevocationLa
     // At the method: around the path or the router, the layer would answer 401 to other methods
     // (a preflight among them) and to unknown paths.
     Router::new()
-        .route("/logout", post(logout).route_layer(layer))
+        .route(
+            "/logout",
+            post(logout).route_layer(layer).route_layer(OwnTask),
+        )
         .with_state(guard)
 }
 

@@ -4,6 +4,7 @@ mod companion;
 mod logout;
 mod oauth;
 mod same_origin;
+mod task;
 
 pub use self::{
     companion::{Routes, routes},

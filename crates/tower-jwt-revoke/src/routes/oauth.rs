@@ -15,7 +15,7 @@ use jwt_revoke_core::{
     },
 };
 
-use super::companion::fields;
+use super::{companion::fields, task::OwnTask};
 use crate::response as http_response;
 
 /// The OAuth routes, for clients that know nothing of this crate:
@@ -54,7 +54,7 @@ pub fn oauth_routes<S: Clone + Send + Sync + 'static>(oauth: OAuth) -> Router<S>
             "GET" => get(handler),
             _ => post(handler),
         };
-        router = router.route(endpoint.path(), handler);
+        router = router.route(endpoint.path(), handler.route_layer(OwnTask));
     }
     router.with_state(oauth)
 }

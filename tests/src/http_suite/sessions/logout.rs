@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
 
-use super::{JSON, Stand, assert_done};
+use super::{JSON, SessionServer, Stand, Tokens, assert_done};
 use crate::raw_http::RawRequest;
 
 pub async fn s9_logout_with_either_token_or_both(stand: &Stand) {
@@ -69,19 +69,12 @@ pub async fn s9_forged_unsigned_and_mixed_up_tokens_change_nothing(stand: &Stand
             access.to_owned(), // Genuine, and no refresh token (row T4).
         ];
         for bad in &bad_refresh {
-            for beside in [None, Some(access)] {
-                let refused = server.logout(beside, Some(bad)).await;
-                assert_eq!(refused.status, 401, "{bad}");
-                assert_eq!(refused.json()["error"], "invalid_grant");
-            }
-        }
-        // Another user's beside one's own.
-        for (access, refresh) in [(access, &bob.refresh), (&bob.access, &alice.refresh)] {
-            let refused = server.logout(Some(access), Some(refresh)).await;
-            assert_eq!(refused.status, 401, "{refused:?}");
+            let refused = server.logout(None, Some(bad)).await;
+            assert_eq!(refused.status, 401, "{bad}");
+            assert_eq!(refused.json()["error"], "invalid_grant");
         }
         for bad in [&tampered(access), &unsigned(access), "a.b.c", refresh] {
-            for beside in [None, Some(refresh)] {
+            for beside in [None, Some("a.b.c")] {
                 let refused = server.logout(Some(bad), beside).await;
                 assert_eq!(refused.status, 401, "{bad}");
                 assert_eq!(refused.json()["error"], "invalid_token");
@@ -119,4 +112,136 @@ pub async fn s9_a_second_logout_says_the_same(stand: &Stand) {
     }
     server.assert_dead(&held).await;
     server.assert_alive(&laptop).await;
+}
+
+/// A token in one of the places of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    Absent,
+    /// Alice's.
+    Good,
+    /// Bob's.
+    Foreign,
+    /// Nobody's: its signature does not hold.
+    Bad,
+}
+
+const ALL: [Held; 4] = [Held::Absent, Held::Good, Held::Foreign, Held::Bad];
+
+/// The cookies of a request: none, the refresh token alone, or both of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Jar {
+    Refresh(Held),
+    Both(Held),
+}
+
+pub async fn s48_every_combination_of_tokens_ends_what_is_ours_and_clears_what_is_dead(
+    stand: &Stand,
+) {
+    let server = stand.server().await;
+    let jars = ALL.map(Jar::Refresh).into_iter().chain(ALL.map(Jar::Both));
+    for jar in jars.skip(1) {
+        for header in ALL {
+            for body in ALL {
+                combination(&server, header, jar, body).await;
+            }
+        }
+    }
+}
+
+async fn combination(server: &SessionServer, header: Held, jar: Jar, body: Held) {
+    let case = format!("{header:?} {jar:?} {body:?}");
+    let (alice, bob) = (server.login("alice").await, server.login("bob").await);
+    let pick = |held, of: fn(&Tokens) -> &String| match held {
+        Held::Absent => None,
+        Held::Good => Some(of(&alice).clone()),
+        Held::Foreign => Some(of(&bob).clone()),
+        Held::Bad => Some("a.b.c".to_owned()),
+    };
+    let access = |held| pick(held, |tokens| &tokens.access);
+    let refresh = |held| pick(held, |tokens| &tokens.refresh);
+    let (access_cookie, refresh_cookie) = match jar {
+        Jar::Refresh(held) => (Held::Absent, held),
+        Jar::Both(held) => (held, held),
+    };
+    let mut request = match refresh(body) {
+        None => RawRequest::post("/cookies/auth/logout"),
+        Some(token) => {
+            let body = json!({ "refresh_token": token }).to_string();
+            RawRequest::post_with("/cookies/auth/logout", JSON, body)
+        }
+    };
+    if let Some(token) = access(header) {
+        request = request.bearer(&token);
+    }
+    if let Some(token) = access(access_cookie) {
+        request = request.header("cookie", format!("__Host-access={token}"));
+    }
+    if let Some(token) = refresh(refresh_cookie) {
+        request = request.header("cookie", format!("__Secure-refresh={token}"));
+    }
+    let request = request.header("sec-fetch-site", "same-origin");
+    let response = server.send(request).await;
+
+    let differ = |one, other| one != other && one != Held::Absent && other != Held::Absent;
+    let brought = [header, access_cookie, refresh_cookie, body];
+    let (status, ends) = if differ(header, access_cookie) || differ(refresh_cookie, body) {
+        (400, false)
+    } else if brought.contains(&Held::Good) || brought.contains(&Held::Foreign) {
+        (204, true)
+    } else {
+        (401, false)
+    };
+    assert_eq!(response.status, status, "{case}: {response:?}");
+    for (tokens, held) in [(&alice, Held::Good), (&bob, Held::Foreign)] {
+        let dead = ends && brought.contains(&held);
+        assert_eq!(server.opens(&tokens.access).await, !dead, "{case}");
+    }
+    // The cookies hold what is dead or was never alive, or it is not known which.
+    let brings_cookies = refresh_cookie != Held::Absent;
+    let cleared = response.headers("set-cookie").len();
+    let expected = if brings_cookies && status != 400 {
+        2
+    } else {
+        0
+    };
+    assert_eq!(cleared, expected, "{case}");
+}
+
+pub async fn s48_signing_out_elsewhere_clears_no_cookie_of_a_session_that_lives(stand: &Stand) {
+    let server = stand.server().await;
+    for path in ["logout-all", "logout-others", "sessions"] {
+        for held in ALL {
+            let (alice, bob) = (server.login("alice").await, server.login("bob").await);
+            let token = match held {
+                Held::Absent => None,
+                Held::Good => Some(alice.refresh.as_str()),
+                Held::Foreign => Some(bob.refresh.as_str()),
+                Held::Bad => Some("a.b.c"),
+            };
+            let request = match path {
+                "sessions" => {
+                    let path = format!("/cookies/auth/sessions/{}", alice.sid());
+                    RawRequest::new("DELETE", &path)
+                }
+                path => RawRequest::post(&format!("/cookies/auth/{path}")),
+            };
+            let mut request = request.bearer(&alice.access);
+            if let Some(token) = token {
+                request = request.header("cookie", format!("__Secure-refresh={token}"));
+            }
+            let request = request.header("sec-fetch-site", "same-origin");
+            let response = server.send(request).await;
+            assert_eq!(response.status, 204, "{path} {held:?}");
+            let cleared = response.headers("set-cookie");
+            let cleared = cleared
+                .iter()
+                .any(|cookie| cookie.starts_with("__Secure-refresh=;"));
+            let ends = path != "logout-others";
+            let dead = ends && matches!(held, Held::Good | Held::Bad);
+            assert_eq!(cleared, dead, "{path} {held:?}");
+            assert_eq!(server.opens(&alice.access).await, !ends, "{path} {held:?}");
+            server.assert_alive(&bob).await;
+        }
+    }
 }

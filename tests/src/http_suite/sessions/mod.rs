@@ -6,7 +6,7 @@
 //! | route | |
 //! | --- | --- |
 //! | `GET /me` | behind a layer as it is by default: the subject |
-//! | `POST /login` | JSON `{"username"}`: a login that begins, adds a permit to [`SessionFixture::begun`], waits for (and gives back) one of [`SessionFixture::password_checks`], and opens a session whose device is the `User-Agent`; 409 when the login is stale or there are too many sessions, 503 when the store fails |
+//! | `POST /login` | JSON `{"username", "scope"}`, the latter if there is any: a login by the sessions of the routes that begins, adds a permit to [`SessionFixture::begun`], waits for (and gives back) one of [`SessionFixture::password_checks`], and opens a session whose device is the `User-Agent`; 409 when the login is stale or there are too many sessions, 503 when the store fails |
 //! | `/auth/..` | the companion routes, by default |
 //! | `GET`, `POST /cookies/me` | behind a layer that takes the access token from the header or its cookie |
 //! | `POST /cookies/login` | the same login, answered with cookies |
@@ -17,6 +17,8 @@ mod bodies;
 mod cookies;
 mod deploys;
 mod fixture;
+mod handed_out;
+mod hang_ups;
 mod logout;
 mod manage;
 mod races;
@@ -24,8 +26,8 @@ mod rotation;
 mod theft;
 
 pub use self::{
-    bodies::*, cookies::*, deploys::*, fixture::*, logout::*, manage::*, races::*, rotation::*,
-    theft::*,
+    bodies::*, cookies::*, deploys::*, fixture::*, handed_out::*, hang_ups::*, logout::*,
+    manage::*, races::*, rotation::*, theft::*,
 };
 
 /// Makes a test of each check of the suite, over the servers that `$serve` starts (a
@@ -58,6 +60,14 @@ macro_rules! http_session_suite {
             s9_logout_with_a_lapsed_access_token
             s9_forged_unsigned_and_mixed_up_tokens_change_nothing
             s9_a_second_logout_says_the_same
+            s48_every_combination_of_tokens_ends_what_is_ours_and_clears_what_is_dead
+            s48_signing_out_elsewhere_clears_no_cookie_of_a_session_that_lives
+            s42_a_session_whose_tokens_no_cookie_can_hold_is_not_opened
+            s42_a_refresh_that_cannot_be_handed_out_spends_nothing
+            s44_a_retry_after_the_application_changed_its_mind_is_another_access_token
+            s46_a_thief_who_hangs_up_is_noticed
+            s46_what_a_client_asked_for_is_done_though_it_hangs_up
+            s47_a_panic_answers_500_and_spends_nothing
             s10_a_logout_beats_a_racing_refresh
             s10_logout_with_a_spent_token_ends_the_session
             s11_concurrent_logins_and_devices_are_all_kept

@@ -5,7 +5,7 @@ use super::{
     database::Unreadable,
     kept::KeptSession,
     rows::SessionRows,
-    step::{Open, Rotate, Step, User},
+    step::{Commit, Open, Rotate, Step, User},
 };
 use crate::{
     clock::Timestamp,
@@ -91,7 +91,7 @@ impl Batch<'_> {
         Ok(Opened::Opened(self.end_all(evicted, &open.user, "cap")))
     }
 
-    fn rotate(&mut self, asked: &Rotate, commit: bool) -> Result<Outcome, StoreError> {
+    fn rotate(&mut self, asked: &Rotate, commit: Commit) -> Result<Outcome, StoreError> {
         let kept = self.kept(&asked.entry)?;
         let covered = self.cutoffs(&asked.covering).covering(asked.born_at);
         let (outcome, effect) = rotate(
@@ -103,7 +103,7 @@ impl Batch<'_> {
             self.now,
             &asked.policy,
         );
-        let Some(kept) = kept.filter(|_| commit) else {
+        let Some(kept) = kept.filter(|_| commit != Commit::Nothing) else {
             return Ok(outcome);
         };
         let cause = match outcome {
@@ -112,6 +112,7 @@ impl Batch<'_> {
         };
         match effect {
             Effect::Nothing => {}
+            Effect::Save(_) if commit == Commit::Ends => {}
             Effect::Save(record) => self.save(KeptSession {
                 record: *record,
                 ..kept
@@ -122,7 +123,7 @@ impl Batch<'_> {
                 self.end_session(&kept, &asked.user, cause);
                 let audit = audit(
                     Dimension::Subject,
-                    asked.subject.as_str(),
+                    asked.presented.subject.as_str(),
                     &asked.user,
                     cause,
                 );

@@ -11,10 +11,10 @@ use crate::{
 /// What the writer is asked to do with sessions.
 pub(super) enum Step {
     Open(Box<Open>),
-    /// Commits its effects only if `commit` says so.
+    /// Commits those of its effects that `commit` names.
     Rotate {
         rotate: Box<Rotate>,
-        commit: bool,
+        commit: Commit,
     },
     End {
         user: User,
@@ -29,6 +29,15 @@ pub(super) enum Step {
     },
     List(User),
     MarkPrivileges(User),
+}
+
+/// Which effects of a rotation are committed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Commit {
+    Nothing,
+    /// The end of sessions and users, after a theft or a fork.
+    Ends,
+    All,
 }
 
 /// Whose sessions. A store in one file has no shards.
@@ -48,7 +57,6 @@ pub(super) struct Open {
 
 pub(super) struct Rotate {
     pub(super) user: User,
-    pub(super) subject: Subject,
     pub(super) entry: Digest,
     pub(super) born_at: Timestamp,
     pub(super) covering: Box<[Digest]>,
@@ -62,8 +70,9 @@ impl Step {
     pub(super) fn of(transition: &Transition<'_>) -> Self {
         match transition {
             Transition::Open(opening) => Self::Open(Box::new(Open::of(opening))),
-            Transition::Look(rotating) => Self::rotate(rotating, false),
-            Transition::Rotate(rotating) => Self::rotate(rotating, true),
+            Transition::Look(rotating) => Self::rotate(rotating, Commit::Nothing),
+            Transition::Rotate(rotating) => Self::rotate(rotating, Commit::All),
+            Transition::Judge(rotating) => Self::rotate(rotating, Commit::Ends),
             Transition::End(Ending {
                 index,
                 entry,
@@ -86,10 +95,9 @@ impl Step {
         }
     }
 
-    fn rotate(rotating: &Rotating<'_>, commit: bool) -> Self {
+    fn rotate(rotating: &Rotating<'_>, commit: Commit) -> Self {
         let rotate = Box::new(Rotate {
             user: User::of(&rotating.index),
-            subject: rotating.subject.clone(),
             entry: rotating.entry,
             born_at: rotating.born_at,
             covering: rotating.covering.into(),

@@ -507,6 +507,7 @@ impl Client {
         let presented = Presented {
             generation,
             jti: format!("refresh-{generation}").into(),
+            subject: self.subject.clone(),
             client: "app".into(),
             presenter: None,
         };
@@ -517,7 +518,6 @@ impl Client {
         };
         let rotating = Rotating {
             index: self.index(),
-            subject: &self.subject,
             session: &self.session,
             entry: self.entry,
             born_at: self.record.opened_at,

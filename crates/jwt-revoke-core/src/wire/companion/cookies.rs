@@ -77,12 +77,17 @@ impl Cookies {
     /// # Errors
     ///
     /// [`CookiePathError`] when no browser would send the cookie to any path: `path` does not begin
-    /// with `/`, holds a character that is encoded in paths or ends them, or has a segment that
-    /// browsers resolve (`.`, `..`) or that is a parameter of a router (`{id}`).
+    /// with `/`, holds a character that is encoded in paths or ends them, has a segment that
+    /// browsers resolve (`.`, `..`) or that is a parameter of a router (`{id}`), or is longer than
+    /// [`MAX_COOKIE_PATH_BYTES`](defaults::MAX_COOKIE_PATH_BYTES).
     pub fn under(path: &str) -> Result<Self, CookiePathError> {
         let is_sent = |b: u8| b.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@%|[]^".contains(&b);
         let is_resolved = |segment: &str| matches!(segment, "." | "..");
-        if !path.starts_with('/') || !path.bytes().all(is_sent) || path.split('/').any(is_resolved)
+        let is_short = path.len() <= defaults::MAX_COOKIE_PATH_BYTES;
+        if !path.starts_with('/')
+            || !path.bytes().all(is_sent)
+            || path.split('/').any(is_resolved)
+            || !is_short
         {
             return Err(CookiePathError(path.into()));
         }
@@ -141,6 +146,12 @@ impl Cookies {
         cross_origin::admit(|field| asked.values(field), &self.origins)
     }
 
+    /// The largest token that fits into each of these cookies, in bytes.
+    pub(super) fn max_token_bytes(&self) -> usize {
+        let name = self.access.len().max(self.refresh.len());
+        defaults::MAX_COOKIE_BYTES - name
+    }
+
     /// Hands the pair to a browser.
     pub(super) fn set(&self, pair: &Pair) -> Reply {
         let cookies = [
@@ -150,8 +161,13 @@ impl Cookies {
         for (name, token) in cookies {
             let size = name.len() + token.len();
             if size > defaults::MAX_COOKIE_BYTES {
-                // Browsers would drop it without a word, and the user would never be logged in.
-                tracing::error!(name, size, "the token is too large for a cookie");
+                // Browsers would drop it without a word, and the user would never be logged in. The sessions
+                // of these routes would have opened no such session.
+                tracing::error!(
+                    name,
+                    size,
+                    "the token is too large for a cookie; log in by the sessions of the routes"
+                );
                 return Refusal::server_error().into();
             }
         }
@@ -165,11 +181,15 @@ impl Cookies {
             )
     }
 
-    /// Has a browser forget its pair.
-    pub(super) fn clear(&self, reply: Reply) -> Reply {
+    /// Has a browser forget those cookies that `is_over` names.
+    pub(super) fn clear(&self, mut reply: Reply, is_over: impl Fn(&str) -> bool) -> Reply {
+        if is_over(self.access) {
+            reply = reply.with_header("set-cookie", &self.access_cookie("", 0));
+        }
+        if is_over(self.refresh) {
+            reply = reply.with_header("set-cookie", &self.refresh_cookie("", 0));
+        }
         reply
-            .with_header("set-cookie", &self.access_cookie("", 0))
-            .with_header("set-cookie", &self.refresh_cookie("", 0))
     }
 
     fn access_cookie(&self, value: &str, max_age: u64) -> String {
@@ -246,6 +266,7 @@ mod tests {
             "/{tenant}/auth",
             "/a<b",
             "https://example.com/auth",
+            &format!("/{}", "a".repeat(1024)),
         ] {
             assert!(Cookies::under(path).is_err(), "{path:?}");
         }

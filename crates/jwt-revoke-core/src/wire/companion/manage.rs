@@ -20,7 +20,9 @@ impl Companion {
             ended.map(drop).map_err(|error| refused(&error))
         };
         match ended.await {
-            Ok(()) => self.clear(asked, Reply::no_content()),
+            Ok(()) => self.clear(asked, Reply::no_content(), |token| {
+                token.registered().subject.as_ref() == access.subject()
+            }),
             Err(refusal) => refusal,
         }
     }
@@ -70,7 +72,11 @@ impl Companion {
             ended.map_err(|error| refused(&error))
         };
         match ended.await {
-            Ok(()) if access.session() == Some(&session) => self.clear(asked, Reply::no_content()),
+            Ok(()) if access.session() == Some(&session) => {
+                self.clear(asked, Reply::no_content(), |token| {
+                    token.registered().session.as_ref() == Some(&session)
+                })
+            }
             Ok(()) => Reply::no_content(),
             Err(refusal) => refusal,
         }

@@ -19,7 +19,8 @@ use crate::{
     session::{Pair, Sessions},
     store::StoreError,
     token::{ClientId, Subject},
-    wire::{CrossOrigin, Refusal, Rejection, Renderer, Reply},
+    verify::{Verified, VerifyError},
+    wire::{CrossOrigin, Offered, Refusal, Rejection, Renderer, Reply},
 };
 
 /// The JSON routes of first-party apps, without a web framework: plain data in, plain data out. An
@@ -48,10 +49,16 @@ use crate::{
 /// That is 401 and not the 400 of RFC 6749 §5.2, which the OAuth routes answer: what apps are built
 /// around is "401: log in". A second logout with the same tokens is 204 again: what was asked for
 /// holds, and the first answer may have been lost.
+///
+/// A logout ends the session of every token of ours that it brings, and lets the others be: 401 only where
+/// none is ours. Cookies are cleared when what they hold is dead or was never ours, and left alone where it
+/// lives or that is unknown.
 #[derive(Clone)]
 #[must_use]
 pub struct Companion {
     sessions: Sessions,
+    /// The largest token that a body may hold.
+    body_limit: usize,
     clients: Arc<[ClientId]>,
     cookies: Option<Arc<Cookies>>,
     render: Renderer,
@@ -63,6 +70,7 @@ impl Companion {
     pub fn new(sessions: &Sessions) -> Self {
         Self {
             sessions: sessions.clone(),
+            body_limit: sessions.max_token_bytes(),
             clients: [defaults::CLIENT_ID.into()].into(),
             cookies: None,
             render: Renderer::default(),
@@ -94,9 +102,16 @@ impl Companion {
 
     /// Also takes tokens from cookies and hands them out there, for browsers. Who sends the refresh
     /// token in the body still gets the pair in the body.
+    ///
+    /// Log in by the [`sessions`](Self::sessions) of these routes: they open no session whose tokens could
+    /// grow larger than a cookie holds.
     pub fn with_cookies(self, cookies: Cookies) -> Self {
-        let cookies = Some(Arc::new(cookies));
-        Self { cookies, ..self }
+        let limit = self.body_limit.min(cookies.max_token_bytes());
+        Self {
+            sessions: self.sessions.with_max_token_bytes(limit),
+            cookies: Some(Arc::new(cookies)),
+            ..self
+        }
     }
 
     /// Renders refusals of access tokens differently.
@@ -104,7 +119,7 @@ impl Companion {
         Self { render, ..self }
     }
 
-    /// The sessions.
+    /// The sessions. With [cookies](Self::with_cookies), their tokens are no larger than a cookie holds.
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
     }
@@ -114,8 +129,8 @@ impl Companion {
         self.cookies.as_deref()
     }
 
-    /// The answer to a login: the pair in cookies where there are [any](Self::with_cookies), else in
-    /// the body.
+    /// The answer to a login by the [`sessions`](Self::sessions) of these routes: the pair in cookies where
+    /// there are [any](Self::with_cookies), else in the body.
     pub fn signed_in(&self, pair: &Pair) -> Reply {
         match &self.cookies {
             Some(cookies) => cookies.set(pair),
@@ -161,12 +176,27 @@ impl Companion {
         }
     }
 
-    /// Clears the cookies of a request that brought some.
-    fn clear(&self, asked: &Asked<'_>, reply: Reply) -> Reply {
-        match &self.cookies {
-            Some(cookies) if cookies.are_in(asked) => cookies.clear(reply),
-            _ => reply,
-        }
+    /// Clears those cookies of a request that hold nothing alive: `is_dead` says it of a token of ours, and
+    /// what is none never opened anything.
+    fn clear(&self, asked: &Asked<'_>, reply: Reply, is_dead: impl Fn(&Verified) -> bool) -> Reply {
+        let Some(cookies) = self.cookies.as_deref().filter(|own| own.are_in(asked)) else {
+            return reply;
+        };
+        let is_over = |name: &str| {
+            let mut alone = Offered::new();
+            alone.cookies(name, asked.all("cookie"));
+            match alone.decide() {
+                Ok(token) => match self.sessions.any_of_ours(&token) {
+                    Ok(verified) => is_dead(&verified),
+                    Err(error) => !may_be_ours(&error),
+                },
+                // There is none, so there is none to lose.
+                Err(Denied::Missing) => true,
+                // Two tokens, say: other readers of the request may take either.
+                Err(_) => false,
+            }
+        };
+        cookies.clear(reply, is_over)
     }
 
     /// Whose sessions the bearer of an access token may manage.
@@ -181,6 +211,18 @@ impl Companion {
     fn denied(&self, denied: &Denied) -> Reply {
         Refusal::of(denied, &self.render).into()
     }
+}
+
+/// Returns true if a token that is refused here may still work elsewhere or later: this process does not know
+/// its key, or it is dated ahead of the clock.
+fn may_be_ours(error: &VerifyError) -> bool {
+    matches!(
+        error,
+        VerifyError::UnknownKey
+            | VerifyError::NotYetValid
+            | VerifyError::IssuedInFuture
+            | VerifyError::BornInFuture
+    )
 }
 
 /// The store cannot tell. The client keeps what it has and tries again.

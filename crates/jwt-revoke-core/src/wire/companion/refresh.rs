@@ -1,12 +1,12 @@
 //! Refresh and logout: the routes that take refresh tokens.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{Asked, Companion, Reply, temporarily, unavailable};
 use crate::{
     Denied, Report,
     session::EndError,
-    token::{ClientId, TokenKind},
+    token::{ClientId, SessionId, TokenKind},
     verify::Verified,
     wire::Offered,
 };
@@ -23,21 +23,26 @@ impl Companion {
     }
 
     /// `POST /logout`: ends the session of the access token that the request offers, lapsed or not,
-    /// or of the refresh token in the body or its cookie, or of both.
+    /// and of the refresh token in the body or its cookie.
     ///
-    /// `access` is what [`Offered::decide`] says. Unless every token is ours, of the right kind and
-    /// all of one user, nothing ends. Cookies are cleared, unless it is unknown whether the session
-    /// has ended.
+    /// `access` is what [`Offered::decide`] says. Each token that is ours, and in the place of its kind,
+    /// ends its session, whatever the others are: the holder of a token may end its session. 401 only when
+    /// there is none of ours, 400 when two of one kind disagree, which ends nothing. Cookies are cleared unless the session
+    /// of their token lives, or that is unknown.
     pub async fn logout(&self, access: Result<Cow<'_, str>, Denied>, asked: &Asked<'_>) -> Reply {
         if let Err(refusal) = self.refuse_borrowed_cookies(asked) {
             return refusal;
         }
-        match self.logged_out(access, asked).await {
-            Ok(()) => self.clear(asked, Reply::no_content()),
+        let (ended, reply) = match self.logged_out(access, asked).await {
+            Ok(ended) => (ended, Reply::no_content()),
             // Tokens that open nothing: the user wants them gone all the same.
-            Err(refusal) if refusal.status == 401 => self.clear(asked, refusal),
-            Err(refusal) => refusal,
-        }
+            Err(refusal) if refusal.status == 401 => (Vec::new(), refusal),
+            Err(refusal) => return refusal,
+        };
+        self.clear(asked, reply, |token| {
+            let session = token.registered().session.as_ref();
+            session.is_some_and(|session| ended.contains(session))
+        })
     }
 
     async fn refreshed(&self, asked: &Asked<'_>) -> Result<Reply, Reply> {
@@ -48,12 +53,18 @@ impl Companion {
                 None => Reply::malformed("there is no refresh_token"),
             });
         };
-        let presenter = |of: &ClientId| {
-            let own = self.clients.iter().find(|own| *own == of);
+        let clients = Arc::clone(&self.clients);
+        let presenter = move |of: &ClientId| {
+            let own = clients.iter().find(|own| *own == of);
             // Nobody's: a token always names a client.
             Some(own.cloned().unwrap_or_else(|| ClientId::from("")))
         };
-        match self.sessions.refresh_by(&offered.token, presenter).await {
+        let limit = match (&self.cookies, offered.by_cookie) {
+            (Some(cookies), true) => cookies.max_token_bytes().min(self.body_limit),
+            _ => self.body_limit,
+        };
+        let refreshed = self.sessions.refresh_by(&offered.token, presenter, limit);
+        match refreshed.await {
             Ok(pair) => Ok(match (&self.cookies, offered.by_cookie) {
                 (Some(cookies), true) => cookies.set(&pair),
                 _ => Reply::tokens(&pair),
@@ -66,52 +77,58 @@ impl Companion {
         }
     }
 
+    /// The sessions that have ended.
     async fn logged_out(
         &self,
         access: Result<Cow<'_, str>, Denied>,
         asked: &Asked<'_>,
-    ) -> Result<(), Reply> {
+    ) -> Result<Vec<SessionId>, Reply> {
         let access = match access {
             Ok(token) => Some(self.of_kind(&token, TokenKind::Access, |invalid| {
                 self.denied(&Denied::Invalid(invalid))
-            })?),
+            })),
             Err(Denied::Missing) => None,
             Err(denied) => return Err(self.denied(&denied)),
         };
-        let refresh = match self.offered(asked)? {
-            Some(offered) => Some(self.of_kind(&offered.token, TokenKind::Refresh, |invalid| {
+        let refresh = self.offered(asked)?.map(|offered| {
+            self.of_kind(&offered.token, TokenKind::Refresh, |invalid| {
                 tracing::debug!(status = 401, reason = %Report(&invalid).quoted(), "refused a logout");
                 invalid_grant()
-            })?),
-            None => None,
-        };
-        let tokens: Vec<&Verified> = [&access, &refresh].into_iter().flatten().collect();
-        match tokens.as_slice() {
-            [] => return Err(self.denied(&Denied::Missing)),
-            [access, refresh] if access.registered().subject != refresh.registered().subject => {
-                tracing::debug!(
-                    status = 401,
-                    "refused a logout with the tokens of two users"
-                );
-                return Err(invalid_grant());
+            })
+        });
+        let mut ours = Vec::with_capacity(2);
+        let mut refusal = None;
+        for token in [access, refresh].into_iter().flatten() {
+            match token {
+                Ok(verified) => ours.push(verified),
+                Err(refused) => refusal = refusal.or(Some(refused)),
             }
-            _ => {}
         }
-        for (index, token) in tokens.iter().enumerate() {
-            let session = &token.registered().session;
-            let is_ended =
-                |earlier: &&Verified| session.is_some() && earlier.registered().session == *session;
-            if tokens[..index].iter().any(is_ended) {
+        if ours.is_empty() {
+            return Err(refusal.unwrap_or_else(|| self.denied(&Denied::Missing)));
+        }
+        let mut ended: Vec<SessionId> = Vec::with_capacity(ours.len());
+        let mut failure = None;
+        // All of them, also after one has failed: each end counts.
+        for token in ours {
+            let session = token.registered().session.clone();
+            if session
+                .as_ref()
+                .is_some_and(|session| ended.contains(session))
+            {
                 continue;
             }
             match self.sessions.logout_verified(token).await {
-                Ok(()) => {}
-                Err(EndError::Store(error)) => return Err(unavailable(&error)),
+                Ok(()) => ended.extend(session),
+                Err(EndError::Store(error)) => failure = Some(unavailable(&error)),
                 // Ours, and with nothing to revoke it by: we never sign such a token.
-                Err(_) => return Err(invalid_grant()),
+                Err(_) => failure = failure.or_else(|| Some(invalid_grant())),
             }
         }
-        Ok(())
+        match failure {
+            Some(failure) => Err(failure),
+            None => Ok(ended),
+        }
     }
 
     /// A token of ours in its right place: a refresh token ends nothing as an access token, nor the

@@ -5,7 +5,10 @@ use super::{
     form::{Form, FormRequest},
     refused::{Refused, settle},
 };
-use crate::{session::RefreshError, token::Scope};
+use crate::{
+    session::{RefreshError, Wanted},
+    token::Scope,
+};
 
 impl OAuth {
     /// `POST /token` with `grant_type=refresh_token` (RFC 6749 §6): exchanges a refresh token for the
@@ -30,14 +33,14 @@ impl OAuth {
         let token = form
             .get("refresh_token")
             .ok_or(Refused::InvalidRequest("the refresh_token is missing"))?;
-        let scope = form.get("scope").map(Scope::parse);
-        let wanted = scope
-            .map(|scope| scope.ok_or(Refused::InvalidScope))
-            .transpose()?;
+        // Also a scope that is none goes along: a stolen token must be noticed whatever comes with it.
+        let wanted = match form.get("scope").map(Scope::parse) {
+            None => Wanted::All,
+            Some(Some(scope)) => Wanted::Scope(scope),
+            Some(None) => Wanted::Nonsense,
+        };
         let presenter = Some(client.id().clone());
-        let refreshed = self
-            .sessions
-            .refresh_narrowed(token, presenter, wanted.as_ref());
+        let refreshed = self.sessions.refresh_wanting(token, presenter, wanted);
         match refreshed.await {
             Ok(pair) => Ok(Reply::tokens(&pair)),
             Err(RefreshError::Scope) => Err(Refused::InvalidScope),

@@ -5,11 +5,11 @@
 --   KEYS[9]    the user's entry
 --   KEYS[10..] the other entries that can cover the token
 --   the last   that reuse or a fork was found, as reuse.lua packs it
---   ARGV[10]   "rotate"; "look" to write nothing; "finish" to write only what was found before and is
---              not written yet
+--   ARGV[10]   "rotate"; "judge" to end what a stolen token ends and rotate nothing; "look" to write
+--              nothing; "finish" to write only what was found before and is not written yet
 --   ARGV[11]   packed as in a record: when the session was opened; the presented generation;
 --              access lifetime, grace, idle lifetime, ms; presented jti; attempt
---   ARGV[12]   as in a record: the digest of KEYS[8], the presented client
+--   ARGV[12]   as in a record: the digest of KEYS[8], client and subject of the token
 --   ARGV[13]   as in a record: the proposed refresh jti and access jti
 --   ARGV[14]   "user" | "session" | "refuse"
 --   ARGV[15]   sub, for the audit stream
@@ -60,10 +60,11 @@ if not is_ending then
     error(NOT_OURS)
   end
 
-  -- 3. Another issuer's session of the same name is none. 1. Another client's token.
+  -- 3. Another issuer's session of the same name is none, nor is another user's. 1. Another client's token.
   if string.sub(whose, 1, #ARGV[12]) ~= ARGV[12] then
-    local entry = struct.unpack('>I4c0', whose)
-    return { 'ok', now, entry == struct.unpack('>I4c0', ARGV[12]) and 'refused' or 'unknown' }
+    local entry, client = struct.unpack('>I4c0I4c0', whose)
+    local its_entry, its_client = struct.unpack('>I4c0I4c0', ARGV[12])
+    return { 'ok', now, entry == its_entry and client ~= its_client and 'refused' or 'unknown' }
   end
 
   -- Clocks that step back must not make a spend younger than it is. The caller is told what the clock shows:

@@ -65,6 +65,10 @@ impl Inner {
                 let outcome = self.rotate(rotating, "rotate").await?;
                 Ok(Transitioned::Rotated(outcome))
             }
+            Transition::Judge(rotating) => {
+                let outcome = self.rotate(rotating, "judge").await?;
+                Ok(Transitioned::Rotated(outcome))
+            }
             Transition::End(ending) => self.end(ending).await.map(Transitioned::Ended),
             Transition::EndOthers(ending) => self.end_others(ending).await.map(Transitioned::Ended),
             Transition::List(index) => self.list(index).await.map(Transitioned::Listed),

@@ -26,7 +26,8 @@ use crate::{
 };
 
 impl Inner {
-    /// `verb` is `rotate`, or `look` to change nothing.
+    /// `verb` is `rotate`, `judge` to end what a stolen token ends and rotate nothing, or `look` to change
+    /// nothing.
     pub(super) async fn rotate(
         self: &Arc<Self>,
         rotating: &Rotating<'_>,
@@ -95,6 +96,7 @@ impl Inner {
         whose
             .text(&rotating.entry.hex())
             .text(presented.client.as_str().as_bytes());
+        identifier(&mut whose, presented.subject.as_str());
         step.word(whose);
         let mut next = Packing::new();
         identifier(&mut next, proposal.refresh.as_str());
@@ -105,7 +107,7 @@ impl Inner {
             ReuseScope::Session => "session",
             ReuseScope::Refuse => "refuse",
         });
-        step.word(brief(rotating.subject.as_str()));
+        step.word(brief(presented.subject.as_str()));
         let step = step.with(match verb {
             "look" => Confirmation::Unneeded,
             _ => Confirmation::Hoped,

@@ -146,9 +146,12 @@ pub async fn s22_whatever_is_genuine_is_logged_out_in_force_or_not(stand: &Stand
     server.assert_alive(&held).await;
 }
 
+/// What makes the claims of a good token those of one that is not in force.
+pub(crate) type Change = fn(&mut Value);
+
 /// Ways in which a genuine token is not in force, each of which leaves `iss`, `aud`, `sub`, `sid` and
 /// `jti` as they are.
-pub(crate) fn out_of_force() -> Vec<(&'static str, fn(&mut Value))> {
+pub(crate) fn out_of_force() -> Vec<(&'static str, Change)> {
     fn ahead(claims: &mut Value, seconds: u64) {
         let now = SystemClock::new().now().whole_seconds();
         claims["iat"] = (now + seconds).into();

@@ -414,7 +414,12 @@ impl<'a, W: World> History<'a, W> {
         else {
             return answer;
         };
-        if !matches!(outcome, Outcome::Reused | Outcome::Forked) {
+        let ends = match outcome {
+            Outcome::Forked => true,
+            Outcome::Reused => ask.policy.reuse != ReuseScope::Refuse,
+            _ => false,
+        };
+        if !ends {
             return answer;
         }
         let first = (ask.attempt, outcome.clone());

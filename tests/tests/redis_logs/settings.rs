@@ -25,8 +25,10 @@ async fn r53_checks_of_a_store_that_a_newer_version_migrated_fail_until_it_is_ou
     let (followed, alone) = (connect(&server.url()).await, alone(&server.url()).await);
     let revoked = subject("alice");
     followed.revoke(&[revoked.clone()]).await.unwrap();
+    // Of whom neither process knows anything itself.
+    let other = subject("bob").digest;
     let ask = async |store: &RedisStore| {
-        let digests = [revoked.digest];
+        let digests = [other];
         store.lookup(&Lookup::new(shard(SHARD), &digests)).await
     };
     let mirrored = || {

@@ -67,6 +67,35 @@ fn named(name: &str, request: RawRequest) -> (String, RawRequest) {
     (name.to_owned(), request)
 }
 
+/// Paths that a server may take for these: a letter of the last segment encoded, another case, more
+/// slashes, dots.
+fn other_spellings(paths: &[&str]) -> Vec<(String, RawRequest)> {
+    let mut requests = Vec::new();
+    for path in paths {
+        let (front, last) = path.rsplit_once('/').unwrap();
+        let encoded: String = last.bytes().map(|b| format!("%{b:02x}")).collect();
+        for spelling in [
+            format!("{front}/%{:02x}{}", last.as_bytes()[0], &last[1..]),
+            format!("{front}/{encoded}"),
+            format!("{front}/{}", last.to_uppercase()),
+            format!("{front}//{last}"),
+            format!("{front}/./{last}"),
+            format!("{front}/x/../{last}"),
+            format!("{front}%2f{last}"),
+            format!("{path}/"),
+            format!("{path};x"),
+            format!("{path}%00"),
+            format!("{path}?x=%2e"),
+        ] {
+            for method in ["GET", "POST", "DELETE"] {
+                let request = RawRequest::new(method, &spelling);
+                requests.push((format!("{method} {spelling}"), request));
+            }
+        }
+    }
+    requests
+}
+
 fn get(path: &str, token: &str) -> (String, RawRequest) {
     named(&format!("GET {path}"), RawRequest::get(path).bearer(token))
 }
@@ -256,6 +285,33 @@ async fn companion_routes_answer_the_same() {
         "left out",
         RawRequest::post("/some/auth/logout-all").bearer(access),
     ));
+    requests.extend(other_spellings(&[
+        "/auth/refresh",
+        "/auth/logout",
+        "/auth/logout-all",
+        "/auth/sessions",
+        "/auth/sessions/x",
+        "/cookies/auth/refresh",
+    ]));
+    for path in ["/auth/refresh", "/auth/logout", "/cookies/auth/refresh"] {
+        for media_type in [
+            "text/json",
+            "application/vnd.x+json",
+            "application/json;charset=latin1",
+            "APPLICATION/JSON",
+            "application/json, text/plain",
+            "",
+        ] {
+            let name = format!("POST {path} {media_type}");
+            requests.push((name, RawRequest::post_with(path, media_type, "{}")));
+        }
+        for method in ["PATCH", "DELETE", "TRACE", "CONNECT", "refresh", "post"] {
+            let name = format!("{method} {path}");
+            requests.push((name, RawRequest::new(method, path)));
+        }
+        let absolute = format!("http://auth.example.com{path}");
+        requests.push(named("absolute form", RawRequest::post(&absolute)));
+    }
     let cookies = || {
         let cookie = format!("__Host-access={access}; __Secure-refresh={refresh}");
         RawRequest::post("/cookies/auth/refresh").header("cookie", cookie)
@@ -347,6 +403,21 @@ async fn oauth_routes_answer_the_same() {
         requests.push(named(path, two.clone()));
         requests.push(named(path, two.header("authorization", &basic)));
     }
+    requests.extend(other_spellings(&[
+        "/auth/token",
+        "/auth/revoke",
+        "/auth/jwks.json",
+        "/.well-known/oauth-authorization-server",
+    ]));
+    for media_type in [
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded; charset=utf-8",
+    ] {
+        let name = format!("revoke as {media_type}");
+        let request = RawRequest::post_with("/auth/revoke", media_type, "token=a.b.c");
+        requests.push((name, request));
+    }
     let introspect = form("/auth/introspect", &[("token", pair.access_token())]);
     requests.push(named(
         "introspect",
@@ -355,4 +426,53 @@ async fn oauth_routes_answer_the_same() {
     let revoke = form("/auth/revoke", &[("token", pair.refresh_token())]);
     requests.push(named("revoke", revoke));
     assert_agreement(&addresses, &requests).await;
+}
+
+/// Requests that are ambiguous before any route sees them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_servers_themselves_refuse_has_one_status() {
+    let fixture = Fixture::new();
+    let servers = [
+        axum::serve(fixture.clone()).await,
+        actix::serve(fixture.clone()).await,
+    ];
+    let post = || RawRequest::new("POST", "/auth/logout");
+    for (name, request) in [
+        (
+            "two lengths",
+            post().body("{}").header("content-length", "3"),
+        ),
+        ("another coding", post().header("transfer-encoding", "gzip")),
+        ("a folded field", post().header("x", "a\r\n b")),
+        ("a length of letters", post().header("content-length", "x")),
+    ] {
+        for server in &servers {
+            let response = request.clone().send(server.address).await;
+            assert_eq!(response.status, 400, "{name}: {response:?}");
+        }
+    }
+}
+
+#[test]
+fn s57_routes_have_one_spelling() {
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let fixture = Fixture::new();
+        let servers = [
+            axum::serve(fixture.clone()).await,
+            actix::serve(fixture.clone()).await,
+        ];
+        let session = fixture.login("alice").await;
+        for server in &servers {
+            for path in [
+                "/auth/%6cogout",
+                "/auth/logou%74",
+                "/auth/%6C%6F%67%6F%75%74",
+            ] {
+                let request = RawRequest::post(path).bearer(session.token());
+                assert_eq!(request.send(server.address).await.status, 404, "{path}");
+            }
+            let me = RawRequest::get("/me").bearer(session.token());
+            assert_eq!(me.send(server.address).await.status, 200);
+        }
+    });
 }

@@ -2,7 +2,7 @@
 
 use actix_jwt_revoke::{AuthUser, RevocationLayer, Routes, SameOrigin, oauth_routes, well_known};
 use actix_web::{
-    Error, HttpRequest, HttpResponse, ResponseError as _,
+    Error, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _,
     error::{InternalError, JsonPayloadError},
     http::{StatusCode, header},
     web::{self, Data, Json, JsonConfig, ServiceConfig},
@@ -75,6 +75,11 @@ async fn login(
     request: HttpRequest,
     Json(Credentials { username, password }): Json<Credentials>,
 ) -> HttpResponse {
+    // actix-web reads `text/json` too; axum does not.
+    let media_type = request.mime_type().ok().flatten();
+    if media_type.is_none_or(|media_type| media_type.type_() != "application") {
+        return not_read(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
     let sessions = routes.sessions();
     // Before the password is checked: if it is changed meanwhile, this login is refused.
     let attempt = match sessions.begin().await {
@@ -101,10 +106,14 @@ fn not_json(error: &JsonPayloadError) -> Error {
         JsonPayloadError::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         other => other.status_code(),
     };
+    InternalError::from_response("not read", not_read(status)).into()
+}
+
+fn not_read(status: StatusCode) -> HttpResponse {
     let (status, description) = malformed(status.as_u16());
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     let body = json!({ "error": "invalid_request", "error_description": description });
-    InternalError::from_response(description, answer(status, &body)).into()
+    answer(status, &body)
 }
 
 fn failed(error: &LoginError) -> HttpResponse {

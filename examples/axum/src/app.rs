@@ -52,12 +52,11 @@ pub fn app(
 ) -> Router {
     let routes = Routes::new(sessions);
     let companion = routes.clone().into_router().merge(oauth_routes(oauth));
-    let protected = Router::new()
-        .route("/me", get(me))
-        .route("/ws", get(talks))
-        .route_layer(RevocationLayer::new(sessions.guard().clone()));
+    // Around single methods, so that others are answered 405 and not 401.
+    let protected = RevocationLayer::new(sessions.guard().clone());
     Router::new()
-        .merge(protected)
+        .route("/me", get(me).route_layer(protected.clone()))
+        .route("/ws", get(talks).route_layer(protected))
         .route("/public", get(public))
         .route("/login", post(login))
         .route("/healthz", get(healthz))

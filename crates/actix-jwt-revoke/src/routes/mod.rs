@@ -36,9 +36,26 @@ fn resource(path: &str, method: &'static str, route: Route) -> Resource {
         Ok(request.into_response(refusal))
     };
     let route = route.wrap(from_fn(task::on_own_task));
+    let own = path.to_owned();
     web::resource(path)
+        .guard(guard::fn_guard(move |request| {
+            is_spelt_out(request.head().uri.path(), &own)
+        }))
         .route(route.guard(guard::fn_guard(move |request| is(request, method))))
         .default_service(actix_web::dev::fn_service(refuse))
+}
+
+/// Whether the path of a request, as it came, ends in this path letter by letter. actix-web compares
+/// what is left once letters are decoded, so that `/%61uth` is `/auth`: a proxy that guards paths, and
+/// other frameworks, would see two.
+fn is_spelt_out(sent: &str, own: &str) -> bool {
+    match own.rsplit_once('/') {
+        // The last segment is a parameter.
+        Some((front, last)) if last.starts_with('{') => sent
+            .rsplit_once('/')
+            .is_some_and(|(sent, _)| sent.ends_with(front)),
+        _ => sent.ends_with(own),
+    }
 }
 
 fn is(request: &GuardContext<'_>, method: &str) -> bool {

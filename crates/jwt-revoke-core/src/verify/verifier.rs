@@ -111,7 +111,15 @@ impl Verifier {
     /// For tokens of our own ([`BornAt::Ids`]) a guard also accepts whatever its store has promised to
     /// keep entries for: tokens that another process, or this one before a deploy, issued under a longer
     /// lifetime stay good until their `exp`.
+    ///
+    /// # Panics
+    ///
+    /// When it is zero: every token would be refused.
     pub fn with_max_lifetime(self, max_lifetime: Duration) -> Self {
+        assert!(
+            !max_lifetime.is_zero(),
+            "a verifier of a longest life of zero refuses every token: give at least a second"
+        );
         self.with(|rules| rules.max_lifetime = max_lifetime)
     }
 
@@ -142,7 +150,16 @@ impl Verifier {
     }
 
     /// Accepts tokens of these kinds, and no others.
+    ///
+    /// # Panics
+    ///
+    /// When there are none: every token would be refused.
     pub fn with_kinds(self, kinds: impl IntoIterator<Item = TokenKind>) -> Self {
+        let kinds: Vec<_> = kinds.into_iter().collect();
+        assert!(
+            !kinds.is_empty(),
+            "a verifier of no kind of token refuses every token: name at least one"
+        );
         let kinds = kinds.into_iter().collect();
         self.with(|rules| rules.kinds = kinds)
     }

@@ -92,6 +92,10 @@ macro_rules! routes_methods {
 
         /// The clients that are first party; see
         /// [`Companion::with_clients`](jwt_revoke_core::wire::Companion::with_clients).
+        ///
+        /// # Panics
+        ///
+        /// When there are none, or one without a name.
         pub fn with_clients<C: Into<$crate::token::ClientId>>(
             mut self,
             clients: impl IntoIterator<Item = C>,

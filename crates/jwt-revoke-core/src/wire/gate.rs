@@ -325,3 +325,20 @@ fn is_cookie_name(name: &str) -> bool {
     let is_tchar = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     !name.is_empty() && name.bytes().all(is_tchar)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s51_a_name_that_no_cookie_has_is_told_apart() {
+        for name in ["session", "__Host-access", "a.b", "x!#$%&'*+-.^_`|~1"] {
+            assert!(is_cookie_name(name), "{name}");
+        }
+        for name in [
+            "", "a b", "a=b", "a;b", "a,b", "\"a\"", "ä", "a\n", "[a]", "a/b",
+        ] {
+            assert!(!is_cookie_name(name), "{name:?}");
+        }
+    }
+}

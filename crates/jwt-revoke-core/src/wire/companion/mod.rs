@@ -95,8 +95,17 @@ impl Companion {
     /// [`Grant::with_client`](crate::session::Grant::with_client); default
     /// [`CLIENT_ID`](defaults::CLIENT_ID), which is a login's without one. The clients of others
     /// refresh at the OAuth routes, where they prove who they are.
+    ///
+    /// # Panics
+    ///
+    /// When there are none, or one without a name: the routes would refuse every token.
     pub fn with_clients<C: Into<ClientId>>(self, clients: impl IntoIterator<Item = C>) -> Self {
-        let clients = clients.into_iter().map(Into::into).collect();
+        let clients: Arc<[ClientId]> = clients.into_iter().map(Into::into).collect();
+        assert!(
+            !clients.is_empty() && clients.iter().all(|client| !client.as_str().is_empty()),
+            "companion routes without a first-party client refuse every token: name each client, \
+             or leave `with_clients` out"
+        );
         Self { clients, ..self }
     }
 

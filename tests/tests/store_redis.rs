@@ -1321,7 +1321,7 @@ async fn why(builder: RedisBuilder) -> String {
 }
 
 #[tokio::test]
-async fn r69_an_address_of_another_kind_than_its_server_is_told_which_to_write() {
+async fn r69_the_error_for_an_address_of_another_kind_says_what_to_write() {
     let (plain, tls) = (RedisServer::start(), RedisServer::start_tls());
     let said = |scheme: &'static str, server: &RedisServer, rest: &'static str| {
         let url = format!("{scheme}://localhost:{}{rest}", server.port());

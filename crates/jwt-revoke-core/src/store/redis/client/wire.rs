@@ -77,7 +77,8 @@ impl Wire {
         opened.unwrap_or(Err(Failure::TimedOut(bound)))
     }
 
-    /// The same, of a server that was never connected to: what it speaks may not be what the address says.
+    /// Connects to a server for the first time: what it speaks may not be what the address says, and then the
+    /// error says so.
     pub(super) async fn open_first(
         server: &Server,
         config: &Config,
@@ -157,7 +158,7 @@ impl Wire {
         Ok(wire)
     }
 
-    /// The same, for answers that are believed only with an echo behind them.
+    /// Turns on the check that answers belong to their questions: an echo behind them.
     pub(super) fn echoed(mut self) -> Self {
         self.is_echoed = true;
         self

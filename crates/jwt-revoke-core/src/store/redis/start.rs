@@ -144,6 +144,9 @@ impl Inner {
                 .any(|code| reason.starts_with(code))
         {
             "it is a node of a Cluster: write redis-cluster:// instead of redis://"
+        } else if !self.cluster && reason.contains("unknown command 'EVAL") {
+            "it runs no scripts: it is a sentinel (write redis-sentinel:// instead of redis://, and \
+             ?service=NAME), or a server without EVAL, which is needed"
         } else {
             return error;
         };
@@ -252,13 +255,6 @@ impl Inner {
                     .to_owned(),
                 source: Some(refused.into()),
             });
-        }
-        if info.get("redis_mode") == Some("sentinel") {
-            return Err(unfit(
-                "it is a sentinel: write redis-sentinel:// instead of redis://, and ?service=NAME with the \
-                 name of the group that it watches"
-                    .to_owned(),
-            ));
         }
         let in_cluster = info.get("cluster_enabled") == Some("1");
         if in_cluster && !self.cluster {

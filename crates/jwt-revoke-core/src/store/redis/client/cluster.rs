@@ -293,7 +293,7 @@ async fn keep(shared: &Shared) {
             }
         }
         sleep(BREATH).await;
-        // What is wrong with a node another may know, and says so to who asks.
+        // Another node may know that the failing one was replaced.
         let pause = if is_known && shared.is_all_well() {
             CALM
         } else {
@@ -332,7 +332,7 @@ where
     other.ok_or(failure)
 }
 
-/// Reads what a node said, and whether it counts itself part of the Cluster.
+/// Reads the slots that a node named, and whether it counts itself part of the Cluster.
 fn read(server: &Server, answers: Vec<Result<Reply, Failure>>) -> Result<(Slots, bool), Failure> {
     let mut answers = answers.into_iter();
     let info = answers.next().and_then(Result::ok);

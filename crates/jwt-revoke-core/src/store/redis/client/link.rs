@@ -125,8 +125,13 @@ impl Link {
                 Nodes::Cluster(cluster) => Box::pin(cluster.send(slot, command, left)).await,
             };
             let is_broken = matches!(answer, Err(Failure::Unreachable(_)));
-            if !is_broken || attempts == 0 || Instant::now() >= deadline {
-                break answer;
+            match answer {
+                // Given up because it was not answered, by then.
+                Err(_) if is_broken && Instant::now() >= deadline => {
+                    break Err(Failure::TimedOut(bound));
+                }
+                Err(_) if is_broken && attempts > 0 => {}
+                answer => break answer,
             }
         };
         let answer = answer.map_err(|failure| match failure {

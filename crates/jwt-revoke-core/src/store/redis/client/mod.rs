@@ -50,7 +50,7 @@ pub(super) struct LinkOptions {
 pub(super) enum Probing {
     /// It is, and replaced when it gives none in this time.
     Within(Duration),
-    /// It is not: whoever uses it gives it up as a whole.
+    /// It is not: its user gives it up as a whole when a read is not answered.
     Never,
 }
 

@@ -45,7 +45,7 @@ struct Shared {
     looked: Mutex<Option<Instant>>,
     waiting: AtomicUsize,
     connects: Arc<Connects>,
-    /// Told of whatever goes wrong.
+    /// Notified of each failure.
     trouble: Option<Arc<Notify>>,
 }
 
@@ -59,7 +59,7 @@ enum State {
 }
 
 impl Node {
-    /// Starts connecting, on the current tokio runtime. `trouble` is told when something goes wrong.
+    /// Starts connecting, on the current tokio runtime. `trouble` is notified of each failure.
     pub(super) fn start(
         config: Config,
         options: LinkOptions,
@@ -184,7 +184,7 @@ impl Shared {
             return answer;
         };
         if matches!(failure, Failure::TimedOut(_) | Failure::Unreachable(_)) {
-            self.tell_trouble();
+            self.report_trouble();
         }
         Err(match failure {
             Failure::TimedOut(_) => Failure::TimedOut(bound),
@@ -192,7 +192,7 @@ impl Shared {
         })
     }
 
-    fn tell_trouble(&self) {
+    fn report_trouble(&self) {
         if let Some(trouble) = &self.trouble {
             trouble.notify_one();
         }
@@ -244,7 +244,7 @@ async fn keep(shared: &Shared, config: Config) {
                 shared.state.send_replace(State::Down(failure));
             }
         }
-        shared.tell_trouble();
+        shared.report_trouble();
         sleep(backoff.next()).await;
     }
 }
@@ -301,7 +301,7 @@ async fn watch_over(
             continue;
         }
         if let Err(failure) = wire.echo(bound).await {
-            shared.tell_trouble();
+            shared.report_trouble();
             return match failure {
                 Failure::TimedOut(bound) => Failure::Unreachable(format!(
                     "the server did not answer on an open connection within {bound:?}, so it was replaced"

@@ -11,7 +11,7 @@ use crate::store::redis::{
     reply::Reply,
 };
 
-/// Sentinels: those that were named, and those that they know.
+/// Sentinels that are asked: those of the address, and those that they know.
 pub(super) struct Watchers {
     service: String,
     username: Option<String>,
@@ -106,7 +106,7 @@ impl Watchers {
         let chosen = votes.into_iter().max_by_key(|(_, count)| *count);
         match (chosen, failure) {
             (Some((server, _)), _) => Ok(server),
-            // Those that were told of may be gone, and be others by now.
+            // Learned addresses may be out of date: start again from those that were named.
             (None, failure) => {
                 self.hosts.truncate(self.named);
                 Err(failure.unwrap_or(Failure::TimedOut(bound)))

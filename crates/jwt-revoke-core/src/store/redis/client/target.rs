@@ -72,7 +72,7 @@ impl fmt::Display for Server {
 }
 
 impl Config {
-    /// The same for one server of the target.
+    /// Configuration for one server of the target, with the same credentials.
     pub(in crate::store::redis) fn of_server(&self, server: Server) -> Self {
         Self {
             target: Target::One(server),

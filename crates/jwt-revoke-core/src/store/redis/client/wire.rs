@@ -29,7 +29,7 @@ use futures::future::join;
 use tokio::{
     sync::{Notify, watch},
     task::AbortHandle,
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 
 use crate::store::redis::{
@@ -77,7 +77,8 @@ impl Wire {
         opened.unwrap_or(Err(Failure::TimedOut(bound)))
     }
 
-    /// The same, of a server that was never connected to: what it speaks may not be what the address says.
+    /// Connects to a server for the first time: what it speaks may not be what the address says, and then the
+    /// error says so.
     pub(super) async fn open_first(
         server: &Server,
         config: &Config,
@@ -144,6 +145,7 @@ impl Wire {
             set_end(&report, failure);
         });
         let wire = Self {
+            echoes: Arc::new(Echoes::new(client.clone(), end.clone())),
             client,
             server: server.clone(),
             end,
@@ -152,12 +154,11 @@ impl Wire {
             is_doubtful: AtomicBool::new(false),
             has_answered: AtomicBool::new(false),
             is_echoed: false,
-            echoes: Arc::default(),
         };
         Ok(wire)
     }
 
-    /// The same, for answers that are believed only with an echo behind them.
+    /// Turns on the check that answers belong to their questions: an echo behind them.
     pub(super) fn echoed(mut self) -> Self {
         self.is_echoed = true;
         self
@@ -229,7 +230,7 @@ impl Wire {
             if !self.is_echoed {
                 return (answer.await, None);
             }
-            let echo = self.echoes.behind(&self.client);
+            let echo = self.echoes.behind();
             let (answer, echo) = join(answer, echo).await;
             (answer, Some(echo))
         };
@@ -308,16 +309,25 @@ impl Wire {
         }
     }
 
-    /// Asks for an echo. An error if there is none within `bound`, or it is the echo of something else; a
-    /// server that refuses to run it is there all the same.
+    /// Asks for an echo. An error if it is the echo of something else, or when for `bound` there was neither this
+    /// one nor one that was asked for before: a server that is slow is not silent. One that refuses to run it is
+    /// there too.
     pub(super) async fn echo(&self, bound: Duration) -> Result<(), Failure> {
-        let echo = self.echoes.behind(&self.client);
-        let echo = tokio::select! {
-            biased;
-            echo = timeout(bound, echo) => echo,
-            failure = self.ended() => return Err(failure),
+        let begun = Instant::now();
+        let mut echo = self.echoes.behind();
+        let echo = loop {
+            let silence = self.echoes.silence().min(begun.elapsed());
+            let Some(left) = bound.checked_sub(silence).filter(|left| !left.is_zero()) else {
+                return Err(Failure::TimedOut(bound));
+            };
+            tokio::select! {
+                biased;
+                echo = &mut echo => break echo,
+                failure = self.ended() => return Err(failure),
+                () = sleep(left) => {}
+            }
         };
-        match echo.unwrap_or(Err(Failure::TimedOut(bound))) {
+        match echo {
             Err(Failure::Refused(_)) => Ok(()),
             echo => echo,
         }

@@ -39,10 +39,11 @@ pub async fn an_outage_is_503_with_retry_after(server: &Server) {
     };
     told(
         "WARN",
-        "the store fails failures=1 reason=controlled failed: told to fail",
+        r#"the store fails failures=1 reason="controlled failed: told to fail""#,
     );
     told("INFO", "the store answers again");
-    let outage = "status=503 reason=revocation state is unknown: controlled failed: told to fail";
+    let outage =
+        r#"status=503 reason="revocation state is unknown: controlled failed: told to fail""#;
     told("DEBUG", outage);
 }
 

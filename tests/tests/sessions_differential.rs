@@ -26,6 +26,10 @@ impl World for Faked {
         &self.store
     }
 
+    async fn shown(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     async fn wait(&self, by: Duration) {
         self.clock.advance(by);
     }

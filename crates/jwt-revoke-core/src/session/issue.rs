@@ -7,7 +7,7 @@ use crate::{
     defaults,
     guard::Guard,
     revocation::{Cutoff, Dimension, Horizons, Shard},
-    session::{Grant, sign::AccessToken},
+    session::{Grant, date, sign::AccessToken},
     store::{Lookup, StoreError},
     token::{Jti, KeyId, SessionId, Subject},
     verify::{BornAt, KeyError, KeySet, SignError, SigningKey, VerificationKey, Verifier},
@@ -120,8 +120,9 @@ impl Issuer {
     ///
     /// # Errors
     ///
-    /// [`IssueError::Store`] when the store does not answer; no token exists then that could not be
-    /// taken back. [`IssueError::Revoked`] when the signing key, or a value of the grant, is revoked
+    /// [`IssueError::Store`] when the store does not answer, or its clock is further ahead of this process's
+    /// than [`CLOCK_SKEW`](defaults::CLOCK_SKEW), so that the token would be refused; no token exists then that
+    /// could not be taken back. [`IssueError::Revoked`] when the signing key, or a value of the grant, is revoked
     /// for ever; [`IssueError::KeyNotHeld`] when the guard would refuse the token.
     pub async fn issue(
         &self,
@@ -222,6 +223,7 @@ impl Issuer {
         let query = Lookup::new(shard, &digests);
         for _ in 0..OPENINGS {
             let now = guard.store().now(shard).await?;
+            date::check(guard, now, now)?;
             let found = guard.store().find(&query).await?;
             match found.highest() {
                 Some(Cutoff::Forever) => {

@@ -12,6 +12,7 @@ use redb::{DatabaseError, backends::FileBackend};
 use super::{
     database::{Database, Kept, LAYOUT, Unreadable},
     memory::Denylist,
+    origin::Witness,
 };
 use crate::{defaults, store::StoreError};
 
@@ -25,22 +26,43 @@ pub(super) fn open(
     store: &str,
     denylist: &Denylist,
     fresh: &Kept,
+    restored: Restored,
 ) -> Result<(Database, Option<Kept>), StoreError> {
+    let witness = Witness::beside(path);
+    let existing = || {
+        let (database, kept) = open_existing(path, store, denylist)?;
+        match witness.and_then(|witness| witness.objection(&kept)) {
+            None => {}
+            Some(objection) if restored == Restored::Yes => {
+                tracing::warn!(store, objection, "opened as a restored copy");
+            }
+            Some(objection) => {
+                return Err(refuse(store, &format!("{objection}: {RESTORE}")));
+            }
+        }
+        Ok((database, Some(kept)))
+    };
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Err(refuse(
             store,
             "a folder has that name: name a file in it, or remove it",
         )),
         Ok(found) if found.len() == 0 => Err(refuse(store, LOST)),
-        Ok(_) => {
-            open_existing(path, store, denylist).map(|(database, kept)| (database, Some(kept)))
-        }
+        Ok(_) => existing(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             match create(path, store, fresh) {
-                Ok(Some(database)) => Ok((database, None)),
+                Ok(Some(database)) => {
+                    if witness.is_some() {
+                        tracing::warn!(
+                            store,
+                            "there was a store here, and its file is gone: this one is new, and knows of no \
+                             revocation; docs/backup.md says how to go on safely"
+                        );
+                    }
+                    Ok((database, None))
+                }
                 // Another process was faster.
-                Ok(None) => open_existing(path, store, denylist)
-                    .map(|(database, kept)| (database, Some(kept))),
+                Ok(None) => existing(),
                 Err(error) => Err(error),
             }
         }
@@ -68,7 +90,7 @@ pub(super) fn create_folder(folder: &Path, store: &str) -> Result<(), StoreError
     })
 }
 
-fn open_existing(
+pub(super) fn open_existing(
     path: &Path,
     store: &str,
     denylist: &Denylist,
@@ -267,13 +289,23 @@ fn io_failure(store: &str, error: io::Error) -> StoreError {
     }
 }
 
-fn refuse(store: &str, reason: &str) -> StoreError {
+pub(super) fn refuse(store: &str, reason: &str) -> StoreError {
     StoreError::Open {
         store: store.into(),
         reason: reason.into(),
         source: None,
     }
 }
+
+/// Whether a file may be an older copy of the store that was there last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Restored {
+    Yes,
+    No,
+}
+
+const RESTORE: &str = "if it was restored on purpose, open it once as a restored copy and end what it has \
+                       forgotten (docs/backup.md); else put back the latest copy";
 
 const LOST: &str = "the file is empty, so it lost what it held: put back a copy; remove it only if \
                     it never held a revocation, or if the signing keys are replaced";

@@ -539,15 +539,8 @@ impl<'a, W: World> History<'a, W> {
 
     /// The latest instant that a step so far may have dated: that of a cutoff written now.
     async fn reach(&self, user: &User) -> Timestamp {
-        let dated = self
-            .lines
-            .iter()
-            .filter(|held| held.line.user.shard == user.shard);
-        let latest = dated.map(|held| held.line.record.opened_at).max();
-        let now = self.now(user).await.max(self.world.shown().await);
-        // No session is dated further ahead.
-        let most = now.saturating_add(defaults::MAX_CUTOFF_AHEAD);
-        now.max(latest.unwrap_or_default().min(most))
+        let cutoff = self.world.store().revoke(&[]).await.unwrap();
+        self.now(user).await.max(cutoff)
     }
 
     async fn find(&self, user: &User, digest: Digest) -> Option<Cutoff> {

@@ -51,7 +51,7 @@ impl EmbeddedBuilder {
 
     /// Opens the file although it is an older copy of the store that its folder held last, or another one: it was
     /// restored from a backup. Then end what it has forgotten, before a request is served:
-    /// [`Guard::end_everything`](crate::Guard::end_everything). Without this an older copy does not open.
+    /// [`Guard::revoke_everything`](crate::Guard::revoke_everything). Without this an older copy does not open.
     pub fn restored(mut self) -> Self {
         self.restored = Restored::Yes;
         self

@@ -9,6 +9,7 @@ use redb::{
 
 use super::{
     audit::AuditEntry,
+    backend::Seal,
     entry::{Entry, KeptHorizons},
     memory::Denylist,
     rows::{self, SessionChanges, SessionRows},
@@ -21,7 +22,10 @@ use crate::{
 };
 
 /// An open file, or the same in memory.
-pub(super) struct Database(redb::Database);
+pub(super) struct Database {
+    open: redb::Database,
+    seal: Option<Seal>,
+}
 
 /// What one transaction changes.
 pub(super) struct Changes {
@@ -88,8 +92,22 @@ impl Changes {
 }
 
 impl Database {
-    pub(super) fn new(database: redb::Database) -> Self {
-        Self(database)
+    /// In memory, or a test's.
+    pub(super) fn new(open: redb::Database) -> Self {
+        Self { open, seal: None }
+    }
+
+    /// In a file.
+    pub(super) fn sealable(open: redb::Database, seal: Seal) -> Self {
+        let seal = Some(seal);
+        Self { open, seal }
+    }
+
+    /// Writes nothing from now on, not even when it is closed.
+    pub(super) fn seal(&self) {
+        if let Some(seal) = &self.seal {
+            seal.close();
+        }
     }
 
     /// Gives a new file its layout.
@@ -101,7 +119,7 @@ impl Database {
 
     /// Reads all entries into `denylist`, and returns the rest.
     pub(super) fn load(&self, denylist: &Denylist) -> Result<Kept, Unreadable> {
-        let transaction = self.0.begin_read().map_err(Unreadable::of)?;
+        let transaction = self.open.begin_read().map_err(Unreadable::of)?;
         let meta = match transaction.open_table(META) {
             Ok(meta) => meta,
             Err(redb::TableError::Storage(error)) => return Err(Unreadable::of(error)),
@@ -151,13 +169,13 @@ impl Database {
 
     /// The sessions of the last commit; there must have been one.
     pub(super) fn sessions(&self) -> Result<SessionRows, Unreadable> {
-        let transaction = self.0.begin_read().map_err(Unreadable::of)?;
+        let transaction = self.open.begin_read().map_err(Unreadable::of)?;
         SessionRows::read(&transaction)
     }
 
     /// The latest audit entries, newest first.
     pub(super) fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, Unreadable> {
-        let transaction = self.0.begin_read().map_err(Unreadable::of)?;
+        let transaction = self.open.begin_read().map_err(Unreadable::of)?;
         let audit = transaction.open_table(AUDIT).map_err(Unreadable::of)?;
         let rows = audit.iter().map_err(Unreadable::of)?.rev().take(limit);
         rows.map(|row| {
@@ -169,7 +187,7 @@ impl Database {
     }
 
     fn write(&self, changes: &Changes, layout: Option<u64>) -> Result<Committed, redb::Error> {
-        let mut transaction = self.0.begin_write()?;
+        let mut transaction = self.open.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         // With one phase, a damaged last commit looks like one that was interrupted, and the
         // database silently goes back to the commit before: acknowledged revocations would be
@@ -201,10 +219,10 @@ impl Database {
                 deny.remove(digest.as_bytes())?;
             }
             let mut audit = transaction.open_table(AUDIT)?;
-            let mut number = audit.last()?.map_or(0, |(number, _)| number.value());
+            let mut last = audit.last()?.map_or(0, |(number, _)| number.value());
             for entry in &changes.audit {
-                number += 1;
-                audit.insert(number, entry.to_bytes().as_slice())?;
+                last += 1;
+                audit.insert(last, entry.to_bytes().as_slice())?;
             }
             while audit.len()? > defaults::AUDIT_ENTRIES {
                 audit.pop_first()?;

@@ -7,9 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use redb::{DatabaseError, backends::FileBackend};
+use redb::DatabaseError;
 
 use super::{
+    backend::SealableFile,
     database::{Database, Kept, LAYOUT, Unreadable},
     memory::Denylist,
     origin::Witness,
@@ -97,7 +98,11 @@ pub(super) fn open_existing(
 ) -> Result<(Database, Kept), StoreError> {
     // The database trusts some of what it reads, and panics where it finds that wrong.
     let opened = catch_unwind(AssertUnwindSafe(|| {
-        let database = builder().open(path).map_err(|error| {
+        let opened = SealableFile::open(path).and_then(|file| {
+            let seal = file.seal();
+            Ok((builder().create_with_backend(file)?, seal))
+        });
+        let (database, seal) = opened.map_err(|error| {
             let in_use = matches!(error, DatabaseError::DatabaseAlreadyOpen);
             if in_use {
                 refuse(store, IN_USE)
@@ -105,7 +110,7 @@ pub(super) fn open_existing(
                 unreadable(store, Unreadable::of(error))
             }
         })?;
-        let database = Database::new(database);
+        let database = Database::sealable(database, seal);
         let kept = database
             .load(denylist)
             .map_err(|error| unreadable(store, error))?;
@@ -151,10 +156,12 @@ fn create_at(
     let file = options
         .open(draft)
         .map_err(|error| io_failure(store, error))?;
-    let database = FileBackend::new(file)
-        .and_then(|backend| builder().create_with_backend(backend))
-        .map_err(|error| unreadable(store, Unreadable::of(error)))?;
-    let database = Database::new(database);
+    let opened = SealableFile::new(file).and_then(|file| {
+        let seal = file.seal();
+        Ok((builder().create_with_backend(file)?, seal))
+    });
+    let (database, seal) = opened.map_err(|error| unreadable(store, Unreadable::of(error)))?;
+    let database = Database::sealable(database, seal);
     database
         .initialise(fresh)
         .map_err(|error| unreadable(store, Unreadable::Failed(error)))?;

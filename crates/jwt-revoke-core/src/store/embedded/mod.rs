@@ -5,6 +5,7 @@
 
 mod address;
 mod audit;
+mod backend;
 mod batch;
 mod builder;
 mod clock;

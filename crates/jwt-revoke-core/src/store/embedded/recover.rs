@@ -68,6 +68,9 @@ impl Writer {
         };
         // The database may panic once more when it is dropped; that was reported.
         let old = self.database.take();
+        if let Some(old) = &old {
+            old.seal();
+        }
         let _ = catch_unwind(AssertUnwindSafe(|| drop(old)));
         let found = Denylist::new();
         let (database, kept) = origin.open(&self.shared.name, &found)?;

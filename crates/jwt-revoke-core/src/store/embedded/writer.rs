@@ -68,6 +68,13 @@ impl Writer {
                 break;
             }
         }
+        if let Some(database) = self
+            .database
+            .as_ref()
+            .filter(|_| self.shared.working().is_err())
+        {
+            database.seal();
+        }
         // The panic has been reported; all that is left undone is tidying up.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(self)));
     }

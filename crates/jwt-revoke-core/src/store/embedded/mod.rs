@@ -254,7 +254,12 @@ impl Store for EmbeddedStore {
     }
 
     async fn earliest_now(&self) -> Result<Timestamp, StoreError> {
-        self.now(Shard::FIRST).await
+        self.shared.working()?;
+        let shown = self.shared.clock.shown();
+        // After every cutoff of this moment. It is no date of a session, so it is not kept.
+        let earliest = self.shared.clock.next_date(shown);
+        wait(earliest.saturating_since(shown)).await;
+        Ok(earliest)
     }
 
     async fn require(&self, horizons: Horizons) -> Result<Horizons, StoreError> {

@@ -64,6 +64,10 @@ impl Batch<'_> {
         {
             return Ok(Opened::OpenAt(earliest));
         }
+        // The clock has run back since the login began, perhaps behind a cutoff.
+        if open.since > earliest.max(self.now).saturating_add(MILLISECOND) {
+            return Ok(Opened::Stale);
+        }
         // It was opened by an earlier attempt, and has been ended since.
         if self.cutoff(&record.entry).is_some() {
             return Ok(Opened::Stale);

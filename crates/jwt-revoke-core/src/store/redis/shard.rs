@@ -196,6 +196,7 @@ impl Inner {
         words.word(word);
         let used = &self.clocks.used[usize::from(shard.number())];
         words.number(used.load(Ordering::Relaxed));
+        words.number(self.latest_date().as_millis());
         Ok(words)
     }
 
@@ -213,11 +214,21 @@ impl Inner {
     }
 
     /// The date of a session that begins now. The server keeps it: no cutoff that is written later falls
-    /// short of it.
+    /// short of it. One so far ahead that its tokens are refused is an error, and not kept.
     pub(super) async fn now(self: &Arc<Self>, shard: Shard) -> Result<Timestamp, StoreError> {
         self.is_started()?;
         let state = self.state(shard, Probe::Date, self.deadline()).await?;
         self.notice(shard, Some(&state.epoch));
+        if state.now > self.latest_date() {
+            let ahead = self.offset_of(state.now).unsigned_abs() / 1_000;
+            return Err(StoreError::Clock {
+                store: self.name.clone(),
+                reason: format!(
+                    "it is {ahead} s ahead of the clock of this host, so a token that it dates would be \
+                     refused until then: synchronise both with NTP"
+                ),
+            });
+        }
         self.used(shard, state.now);
         // The instant after a cutoff of this very millisecond: it is waited for, or a shard that is
         // busy would run ahead of its server.
@@ -304,6 +315,12 @@ impl Inner {
             in_force = Some(all);
         }
         Ok(in_force.unwrap_or(horizons))
+    }
+
+    /// The latest date of a token that this host accepts now.
+    fn latest_date(&self) -> Timestamp {
+        let ours = self.settings.clock.now();
+        ours.saturating_add(defaults::CLOCK_SKEW)
     }
 
     /// Takes note of an instant that dates a session or a cutoff, and returns the latest of them.

@@ -7,6 +7,7 @@
 --   ARGV[6]  "date" for an instant by which a session may be dated, which is kept; "write" to prove that
 --            the shard can be written; or "look"
 --   ARGV[7]  the latest instant that the caller has used: of a session, or of a cutoff, ms
+--   ARGV[8]  the latest date that tokens can have: a later one is not kept, ms
 --   returns  {"here" | "created", epoch, ms of healing left (0: none), the date or else the instant of a
 --            cutoff written now, ms until the server's clock shows that, the last id of the log, access and session horizon (0: not stated),
 --            the instant up to which the log may have been trimmed}
@@ -56,7 +57,9 @@ if ARGV[6] == 'date' then
   -- What begins after a cutoff must not be dated in its millisecond. A cutoff that is further ahead delays
   -- only the sessions that it covers.
   now = meta.cut >= time and meta.cut < time + NEAR and meta.cut + 1 or time
-  meta.told, changed = math.max(instant(time, meta.told, 0), instant(time, used, 0), now), true
+  if now <= tonumber(ARGV[8]) then
+    meta.told, changed = math.max(instant(time, meta.told, 0), instant(time, used, 0), now), true
+  end
 elseif ARGV[6] == 'write' and used > meta.told and used <= time + TOLERANCE then
   -- A failover may have lost it. An instant that was only looked at is not kept: the clock may be wrong.
   meta.told = used

@@ -179,7 +179,7 @@ impl Settings {
                 "1" => true,
                 other => {
                     return Err(SettingsError {
-                        variable: "JWT_REVOKE_RESTORED",
+                        variable: "JWT_REVOKE_RESTORED".into(),
                         reason: format!("{other:?} is neither 0 nor 1"),
                     });
                 }

@@ -149,8 +149,12 @@ impl StoreClock {
 
     /// Cutoffs of now were written at `instant`: what is dated in the same moment is dated after them.
     pub(super) fn cut(&self, instant: Timestamp) {
+        let near = near(self.shown());
         let mut dates = self.dates();
-        dates.cut = dates.cut.max(instant);
+        // One of a clock that was ahead does not hide those of now.
+        if instant > dates.cut || dates.cut >= near {
+            dates.cut = instant;
+        }
     }
 
     /// A session is dated `date`: a cutoff that is written from now on covers it.
@@ -173,12 +177,16 @@ impl StoreClock {
 impl Dates {
     /// After a cutoff of the same moment. One that lies further ahead delays only what it covers.
     fn next(&self, shown: Timestamp) -> Timestamp {
-        let near = shown.saturating_add(defaults::CLOCK_SKEW / 2);
-        if self.cut >= shown && self.cut < near {
+        if self.cut >= shown && self.cut < near(shown) {
             return self.cut.saturating_add(Duration::from_millis(1));
         }
         shown
     }
+}
+
+/// What is dated before this needs not be told from what the clock shows.
+fn near(shown: Timestamp) -> Timestamp {
+    shown.saturating_add(defaults::CLOCK_SKEW / 2)
 }
 
 /// How long a date ahead of the clock is waited for at most.

@@ -758,7 +758,10 @@ fn s5_a_sign_out_in_one_transaction_with_a_login_that_is_dated_ahead_reaches_it(
     let now = block_on(store.now(shard())).unwrap();
     let client = Client::at(now.saturating_add(Duration::from_secs(4)), &strict());
     let (first, sign_out) = ([jti("x")], [subject("alice")]);
-    let opening = client.opening();
+    let opening = Opening {
+        since: now,
+        ..client.opening()
+    };
     let login = Transition::Open(&opening);
     let held = disk.hold();
     let mut before = store.revoke(&first).boxed();

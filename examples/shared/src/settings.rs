@@ -233,7 +233,7 @@ fn unknown(name: &str) -> SettingsError {
 }
 
 /// All settings.
-const VARIABLES: [&str; 14] = [
+const VARIABLES: [&str; 15] = [
     "JWT_REVOKE_ACCESS_TTL",
     "JWT_REVOKE_ADDR",
     "JWT_REVOKE_ALG",
@@ -246,6 +246,7 @@ const VARIABLES: [&str; 14] = [
     "JWT_REVOKE_LEEWAY",
     "JWT_REVOKE_OUTAGE",
     "JWT_REVOKE_REFRESH_TTL",
+    "JWT_REVOKE_RESTORED",
     "JWT_REVOKE_REUSE",
     "JWT_REVOKE_STORE",
 ];

@@ -33,6 +33,14 @@ pub trait World: Sync {
     /// The store.
     fn store(&self) -> &Self::Store;
 
+    /// What the store's clock shows, or showed a moment ago.
+    fn shown(&self) -> impl Future<Output = Timestamp> + Send {
+        async {
+            let later = self.store().earliest_now().await.unwrap();
+            later.saturating_sub(Duration::from_millis(1))
+        }
+    }
+
     /// Moves the store's clock, where it can be moved.
     fn wait(&self, by: Duration) -> impl Future<Output = ()> + Send;
 
@@ -157,10 +165,12 @@ impl<'a, W: World> History<'a, W> {
         };
         self.log.push(format!("{step:?}"));
         let user = self.user_of(&step).clone();
-        let before = self.now(&user).await;
+        // What was dated ahead takes the cutoffs along, and not the clock by which sessions are used.
+        let now = self.now(&user).await;
+        let before = now.min(self.world.shown().await);
         let answer = self.ask_store(&step).await;
         let answer = self.as_first(&step, answer);
-        let after = self.now(&user).await;
+        let (after, shown) = (self.reach(&user).await, self.world.shown().await);
         let listed = list(self.world.store(), &user).await;
 
         let entries = self.entries().await;
@@ -171,7 +181,7 @@ impl<'a, W: World> History<'a, W> {
                 let mut model = self.model.clone();
                 let expected = self.ask(&mut model, &step, now);
                 let is_same = expected == answer
-                    && model.list(&user, after) == listed
+                    && model.list(&user, shown) == listed
                     && entries
                         .iter()
                         .all(|(digest, found)| model.cutoff(digest) == *found);
@@ -537,6 +547,12 @@ impl<'a, W: World> History<'a, W> {
 
     async fn now(&self, user: &User) -> Timestamp {
         self.world.store().now(user.shard).await.unwrap()
+    }
+
+    /// The latest instant that a step so far may have dated: that of a cutoff written now.
+    async fn reach(&self, user: &User) -> Timestamp {
+        let cutoff = self.world.store().revoke(&[]).await.unwrap();
+        self.now(user).await.max(cutoff)
     }
 
     async fn find(&self, user: &User, digest: Digest) -> Option<Cutoff> {

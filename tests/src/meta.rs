@@ -5,7 +5,7 @@ use crate::redis_server::RedisServer;
 /// A number in the `meta` of a shard, in the order of `shard.lua`.
 #[derive(Clone, Copy, Debug)]
 pub enum Field {
-    /// The latest instant that was told to a caller.
+    /// The latest date that was given to a session.
     Told,
     /// That of the last entry of the log.
     Logged,

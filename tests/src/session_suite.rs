@@ -7,7 +7,7 @@ use std::{collections::HashSet, time::Duration};
 
 use futures::future::{join, join_all};
 use jwt_revoke_core::{
-    Timestamp, defaults,
+    Clock as _, SystemClock, Timestamp, defaults,
     revocation::{Cutoff, Dimension},
     session::{AttemptId, Outcome, Policy, ReuseScope, SessionCap, WhenFull},
     store::{Opened, Reach, Store},
@@ -64,6 +64,7 @@ macro_rules! session_suite {
             s18_a_login_that_began_before_a_cutoff_is_stale,
             a_login_under_a_cutoff_is_dated_after_it,
             a_login_is_not_dated_far_from_the_clock,
+            r78_logins_and_sign_outs_in_turns_do_not_run_ahead_of_the_clock,
             a_login_with_what_is_revoked_for_ever_is_refused,
             s6_a_session_that_was_opened_is_covered_by_every_later_cutoff,
             s1_fifty_concurrent_rotations_are_one,
@@ -876,6 +877,23 @@ pub async fn a_login_is_not_dated_far_from_the_clock<F: Fixture>() {
         assert!((before..=after).contains(&instant));
     }
     assert_eq!(listed(&fixture, &user).await, []);
+}
+
+pub async fn r78_logins_and_sign_outs_in_turns_do_not_run_ahead_of_the_clock<F: Fixture>() {
+    let fixture = F::fresh().await;
+    let user = alice();
+    // In memory this takes less than a millisecond a turn, and each turn needs a later date.
+    for _ in 0..300 {
+        let since = fixture.store().earliest_now().await.unwrap();
+        let opened = open_capped(&fixture, &user, &Policy::default(), since, None).await;
+        let (line, _) = opened.unwrap();
+        fixture.store().revoke(&[user.revocation()]).await.unwrap();
+        let ahead = line
+            .record
+            .opened_at
+            .saturating_since(SystemClock::new().now());
+        assert!(ahead < Duration::from_millis(50), "{ahead:?}");
+    }
 }
 
 pub async fn a_login_with_what_is_revoked_for_ever_is_refused<F: Fixture>() {

@@ -13,6 +13,7 @@ pages! {
     Core: "../../crates/jwt-revoke-core/README.md",
     Tower: "../../crates/tower-jwt-revoke/README.md",
     Actix: "../../crates/actix-jwt-revoke/README.md",
+    Backup: "../../docs/backup.md",
     Keys: "../../docs/keys.md",
     Metrics: "../../docs/metrics.md",
 }

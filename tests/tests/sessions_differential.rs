@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use jwt_revoke_core::{Clock, FakeClock, Timestamp, store::EmbeddedStore};
+use jwt_revoke_core::{Clock, FakeClock, SystemClock, Timestamp, store::EmbeddedStore};
 use jwt_revoke_tests::differential::{World, histories};
 
 /// The embedded store, on a clock of ours.
@@ -26,13 +26,17 @@ impl World for Faked {
         &self.store
     }
 
+    async fn shown(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     async fn wait(&self, by: Duration) {
         self.clock.advance(by);
     }
 }
 
 /// The same on the host's clock, as a server has it.
-struct Real(EmbeddedStore);
+struct Real(EmbeddedStore, Arc<dyn Clock>);
 
 impl World for Real {
     type Store = EmbeddedStore;
@@ -41,6 +45,10 @@ impl World for Real {
 
     fn store(&self) -> &EmbeddedStore {
         &self.0
+    }
+
+    async fn shown(&self) -> Timestamp {
+        self.1.now()
     }
 
     async fn wait(&self, _: Duration) {}
@@ -59,8 +67,10 @@ impl Clock for Hasty {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_embedded_store_is_the_pure_function_on_a_slow_host() {
     let clock = Arc::new(Hasty(AtomicU64::new(1_790_000_000_000)));
-    let store = EmbeddedStore::builder().with_clock(clock).in_memory();
-    histories(&Real(store), 100).await;
+    let store = EmbeddedStore::builder()
+        .with_clock(Arc::clone(&clock) as Arc<dyn Clock>)
+        .in_memory();
+    histories(&Real(store, clock), 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -74,5 +84,9 @@ async fn the_embedded_store_is_the_pure_function_also_at_the_boundaries() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_embedded_store_is_the_pure_function_on_a_clock_that_runs() {
-    histories(&Real(EmbeddedStore::in_memory()), 200).await;
+    histories(
+        &Real(EmbeddedStore::in_memory(), SystemClock::shared()),
+        200,
+    )
+    .await;
 }

@@ -3,11 +3,13 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+
+use crate::defaults;
 
 /// An instant in whole milliseconds since 1970-01-01T00:00:00Z, leap seconds ignored
 /// (the `NumericDate` of RFC 7519 §2, a thousand times finer).
@@ -81,40 +83,170 @@ impl fmt::Display for Timestamp {
 pub trait Clock: Send + Sync + 'static {
     /// The current instant.
     fn now(&self) -> Timestamp;
+
+    /// The instant by which an embedded store forgets: entries that have expired by it can be dropped. No later than
+    /// any instant that [`now`](Self::now) may show from here on, however the host's clock is put right. The
+    /// default is `now`, for a clock that never runs back.
+    fn settled(&self) -> Timestamp {
+        self.now()
+    }
 }
 
-/// The clock of the operating system, made monotonic: it never runs backwards within the process,
-/// because a token that has lapsed must not come alive again when the host's clock is set back.
-#[derive(Debug, Default)]
+/// The clock of the operating system, kept from running back where that could harm.
+///
+/// | the host's clock | what it shows |
+/// | --- | --- |
+/// | jumps ahead | follows at once: tokens only end earlier |
+/// | is put right after such a jump | follows at once, if the jump lasted less than [`CLOCK_SETTLES`](defaults::CLOCK_SETTLES) |
+/// | is set back otherwise, by less than [`CLOCK_TOLERANCE`](defaults::CLOCK_TOLERANCE) | runs on, and follows after [`CLOCK_PATIENCE`](defaults::CLOCK_PATIENCE) |
+/// | is set back further than that | runs on, until the process is restarted |
+/// | wavers by less than a second | waits |
+///
+/// Where it runs on, it counts by the clock that no operator sets. A store that forgets by
+/// [`settled`](Clock::settled) still has what is needed after each step that is followed.
+#[derive(Debug)]
 pub struct SystemClock {
+    start: Instant,
     latest: AtomicU64,
+    lines: Mutex<Lines>,
+}
+
+/// How far the host's clock is ahead of the clock that no operator sets, in milliseconds: constant but for steps.
+#[derive(Debug)]
+struct Lines {
+    /// Now.
+    offset: i64,
+    /// Since when, on the other clock.
+    since: u64,
+    /// The line behind which the clock does not fall.
+    settled: Option<i64>,
+    /// The highest line that was ever settled.
+    highest: i64,
 }
 
 impl SystemClock {
     /// A clock that has not told the time yet.
     pub fn new() -> Self {
-        Self::default()
+        Self::started(Instant::now(), wall())
     }
 
     /// A clock ready to be shared.
     pub fn shared() -> Arc<dyn Clock> {
         Arc::new(Self::new())
     }
+
+    fn started(start: Instant, wall: u64) -> Self {
+        Self {
+            start,
+            latest: AtomicU64::new(wall),
+            lines: Mutex::new(Lines {
+                offset: offset(wall, 0),
+                since: 0,
+                settled: None,
+                highest: i64::MIN,
+            }),
+        }
+    }
+
+    /// What it shows when the host's clock shows `wall`, `steady` milliseconds after the start.
+    fn shows(&self, wall: u64, steady: u64) -> u64 {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let stepped = lines.observe(wall, steady);
+        let latest = self.latest.load(Ordering::Relaxed);
+        let floor = lines.settled.map_or(0, |line| on(line, steady));
+        let wavers = !stepped && wall < latest && latest - wall < STEP;
+        let shown = wall.max(floor).max(if wavers { latest } else { 0 });
+        self.latest.store(shown, Ordering::Relaxed);
+        shown
+    }
+
+    fn steady(&self) -> u64 {
+        millis(self.start.elapsed())
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, millis);
+        let wall = wall();
+        let latest = self.latest.load(Ordering::Relaxed);
         // Mostly it is the same millisecond still: then no core takes the value from the others.
-        let mut latest = self.latest.load(Ordering::Relaxed);
-        if wall > latest {
-            latest = self.latest.fetch_max(wall, Ordering::Relaxed);
+        if wall == latest {
+            return Timestamp(wall);
         }
-        Timestamp(wall.max(latest))
+        if wall > latest && wall - latest < STEP {
+            self.latest.fetch_max(wall, Ordering::Relaxed);
+            return Timestamp(wall);
+        }
+        Timestamp(self.shows(wall, self.steady()))
+    }
+
+    fn settled(&self) -> Timestamp {
+        let (wall, steady) = (wall(), self.steady());
+        self.shows(wall, steady);
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let settled = lines.settled.map_or(0, |line| on(line, steady));
+        Timestamp(settled)
     }
 }
+
+impl Lines {
+    /// Takes note of what both clocks show, and returns whether the host's was set since it was last looked at.
+    fn observe(&mut self, wall: u64, steady: u64) -> bool {
+        let offset = offset(wall, steady);
+        let stepped = offset.abs_diff(self.offset) >= STEP;
+        if stepped {
+            self.since = steady;
+        }
+        self.offset = offset;
+        let lasted = Duration::from_millis(steady.saturating_sub(self.since));
+        let settles = match self.settled {
+            // Nothing that was forgotten is needed: less than the tolerance below every line so far.
+            Some(settled) if offset < settled => {
+                lasted >= defaults::CLOCK_PATIENCE
+                    && self.highest.abs_diff(offset) < millis(defaults::CLOCK_TOLERANCE)
+            }
+            _ => lasted >= defaults::CLOCK_SETTLES,
+        };
+        if settles {
+            self.settled = Some(offset);
+            self.highest = self.highest.max(offset);
+        }
+        if stepped && self.settled.is_some_and(|settled| offset < settled) {
+            tracing::warn!(
+                back_ms = self.settled.unwrap_or(offset).abs_diff(offset),
+                "the host's clock was set back: this process follows it after a minute if that is less than an \
+                 hour; otherwise restart the process when the clock is right"
+            );
+        }
+        stepped
+    }
+}
+
+/// Milliseconds since 1970 on the host's clock.
+fn wall() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, millis)
+}
+
+fn offset(wall: u64, steady: u64) -> i64 {
+    let signed = |number| i64::try_from(number).unwrap_or(i64::MAX);
+    signed(wall).saturating_sub(signed(steady))
+}
+
+/// What a line shows.
+fn on(line: i64, steady: u64) -> u64 {
+    steady.saturating_add_signed(line)
+}
+
+/// A shorter step is a wavering, in milliseconds.
+const STEP: u64 = 1_000;
 
 /// A clock that stands still until it is told to move. For tests.
 ///
@@ -157,12 +289,102 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    const START: u64 = 1_790_000_000_000;
+    const SECOND: u64 = 1_000;
+    const HOUR: u64 = 3_600 * SECOND;
+
+    fn clock() -> SystemClock {
+        SystemClock::started(Instant::now(), START)
+    }
+
+    /// Lets the host's clock run `ahead` of the right time, from one moment to the other, looked at each second.
+    fn run(clock: &SystemClock, ahead: i64, from: u64, to: u64) {
+        for steady in (from..=to).step_by(1_000) {
+            clock.shows(right(steady).saturating_add_signed(ahead), steady);
+        }
+    }
+
+    fn right(steady: u64) -> u64 {
+        START + steady
+    }
+
+    fn settled(clock: &SystemClock, steady: u64) -> u64 {
+        let lines = clock.lines.lock().unwrap();
+        lines.settled.map_or(0, |line| on(line, steady))
+    }
+
     #[test]
-    fn the_system_clock_never_runs_backwards() {
+    fn r72_a_jump_ahead_is_followed_and_taken_back() {
+        for (from, lasted) in [(0, 4 * SECOND), (HOUR / 2, HOUR / 4), (3 * HOUR, HOUR / 2)] {
+            for ahead in [50 * 60 * 1_000, 40 * 24 * 3_600 * 1_000] {
+                let clock = clock();
+                run(&clock, 0, 0, from);
+                run(&clock, ahead, from + SECOND, from + lasted);
+                let end = from + lasted + SECOND;
+                let wrong = right(end).saturating_add_signed(ahead);
+                assert_eq!(clock.shows(wrong, end), wrong);
+                assert_eq!(clock.shows(right(end), end), right(end));
+                // Nothing was forgotten by it.
+                assert!(settled(&clock, end) <= right(end));
+            }
+        }
+    }
+
+    #[test]
+    fn r72_a_process_that_was_started_ahead_follows_when_the_clock_is_put_right() {
+        let clock = SystemClock::started(Instant::now(), START + 30 * HOUR);
+        run(&clock, 30 * 3_600 * 1_000, 0, HOUR / 2);
+        let now = HOUR / 2 + SECOND;
+        assert_eq!(clock.shows(right(now), now), right(now));
+        assert_eq!(settled(&clock, now), 0);
+    }
+
+    #[test]
+    fn r72_a_clock_that_is_set_back_after_it_was_right_is_followed_in_time_and_not_too_far() {
+        let minutes = |n: i64| n * 60 * 1_000;
+        for (back, follows) in [
+            (minutes(2), true),
+            (minutes(59), true),
+            (minutes(61), false),
+        ] {
+            let clock = clock();
+            run(&clock, 0, 0, 2 * HOUR);
+            assert_eq!(settled(&clock, 2 * HOUR), right(2 * HOUR));
+            let step = 2 * HOUR + SECOND;
+            let set_back = |steady| right(steady).saturating_add_signed(-back);
+            // It runs on meanwhile, and stands still at no time.
+            for at in [step, step + 10 * SECOND] {
+                assert_eq!(clock.shows(set_back(at), at), right(at), "{back}");
+            }
+            run(&clock, -back, step, step + 2 * HOUR);
+            let end = step + 2 * HOUR + SECOND;
+            let expected = if follows { set_back(end) } else { right(end) };
+            assert_eq!(clock.shows(set_back(end), end), expected, "{back}");
+        }
+    }
+
+    #[test]
+    fn r72_steps_back_do_not_add_up() {
+        let clock = clock();
+        run(&clock, 0, 0, 2 * HOUR);
+        let back = 40 * 60 * 1_000_i64;
+        run(&clock, -back, 2 * HOUR + SECOND, 4 * HOUR);
+        run(&clock, -2 * back, 4 * HOUR + SECOND, 6 * HOUR);
+        let end = 6 * HOUR + SECOND;
+        let shown = clock.shows(right(end).saturating_add_signed(-2 * back), end);
+        assert_eq!(shown, right(end).saturating_add_signed(-back));
+    }
+
+    #[test]
+    fn a_clock_that_wavers_is_waited_for() {
+        let clock = clock();
+        assert_eq!(clock.shows(START + 5_000, 5_000), START + 5_000);
+        assert_eq!(clock.shows(START + 4_500, 5_000), START + 5_000);
+        assert_eq!(clock.shows(START + 5_100, 5_600), START + 5_100);
         let clock = SystemClock::new();
-        let ahead = clock.now().as_millis() + 3_600_000;
-        clock.latest.store(ahead, Ordering::Relaxed);
-        assert_eq!(clock.now().as_millis(), ahead);
+        let before = clock.now();
+        assert!(clock.now() >= before);
+        assert_eq!(clock.settled(), Timestamp::EPOCH);
     }
 
     #[test]

@@ -104,6 +104,13 @@ pub const AUDIT_TEXT_BYTES: usize = 1024;
 /// alive in a process whose clock was set back.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(60 * 60);
 
+/// How long the host's clock runs without a step before a process relies on it: an embedded store forgets nothing
+/// by a clock that was set since, and a step ahead that is put right within this time is followed back.
+pub const CLOCK_SETTLES: Duration = Duration::from_secs(60 * 60);
+
+/// How long a process runs on after its host's clock was set back, before it follows.
+pub const CLOCK_PATIENCE: Duration = Duration::from_secs(60);
+
 /// How far ahead an embedded store reserves instants in its file, so that telling the time needs no
 /// write. After a crash its clock may stand still for this long.
 pub const CLOCK_RESERVATION: Duration = Duration::from_secs(2);

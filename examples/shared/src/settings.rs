@@ -46,6 +46,9 @@ pub struct Settings {
     pub leeway: Duration,
     /// `JWT_REVOKE_DRAIN`: seconds that the requests at hand may take when the program is asked to stop.
     pub drain: Duration,
+    /// `JWT_REVOKE_RESTORED`: `1` for one start, of one process, after the store was restored from a backup. Every
+    /// token from before that is refused.
+    pub restored: bool,
 }
 
 /// A variable that cannot be understood.
@@ -110,6 +113,7 @@ impl Settings {
         let outage = text("JWT_REVOKE_OUTAGE", "deny");
         let reuse = text("JWT_REVOKE_REUSE", "user");
         let consistency = text("JWT_REVOKE_CONSISTENCY", "mirror:1000");
+        let restored = text("JWT_REVOKE_RESTORED", "0");
         Ok(Self {
             addr: parse(
                 "JWT_REVOKE_ADDR",
@@ -170,6 +174,16 @@ impl Settings {
                 0..=defaults::MAX_LEEWAY.as_secs(),
             )?,
             drain: seconds("JWT_REVOKE_DRAIN", DRAIN, 0..=3600)?,
+            restored: match restored.as_str() {
+                "0" => false,
+                "1" => true,
+                other => {
+                    return Err(SettingsError {
+                        variable: "JWT_REVOKE_RESTORED".into(),
+                        reason: format!("{other:?} is neither 0 nor 1"),
+                    });
+                }
+            },
         })
     }
 }
@@ -219,7 +233,7 @@ fn unknown(name: &str) -> SettingsError {
 }
 
 /// All settings.
-const VARIABLES: [&str; 14] = [
+const VARIABLES: [&str; 15] = [
     "JWT_REVOKE_ACCESS_TTL",
     "JWT_REVOKE_ADDR",
     "JWT_REVOKE_ALG",
@@ -232,6 +246,7 @@ const VARIABLES: [&str; 14] = [
     "JWT_REVOKE_LEEWAY",
     "JWT_REVOKE_OUTAGE",
     "JWT_REVOKE_REFRESH_TTL",
+    "JWT_REVOKE_RESTORED",
     "JWT_REVOKE_REUSE",
     "JWT_REVOKE_STORE",
 ];
@@ -299,6 +314,7 @@ mod tests {
         assert_eq!(settings.reuse, ReuseScope::User);
         assert_eq!(settings.drain, Duration::from_secs(10));
         assert_eq!(settings.outage, Outage::Deny);
+        assert!(!settings.restored);
         assert_eq!(settings.consistency, Consistency::default());
         for (value, consistency) in [
             ("strict", Consistency::Strict),
@@ -330,6 +346,7 @@ mod tests {
             ("JWT_REVOKE_LEEWAY", "301"),
             ("JWT_REVOKE_DRAIN", "10s"),
             ("JWT_REVOKE_DRAIN", "3601"),
+            ("JWT_REVOKE_RESTORED", "yes"),
         ] {
             let error = with(name, value).err().unwrap();
             assert!(error.to_string().starts_with(name), "{error}");

@@ -2,7 +2,11 @@
 
 use std::{error::Error, io::Write as _, net::SocketAddr, process::ExitCode};
 
-use jwt_revoke_core::{Guard, Issuer, Report, session::Sessions};
+use jwt_revoke_core::{
+    Guard, Issuer, Report,
+    session::Sessions,
+    store::{AnyStore, EmbeddedStore},
+};
 
 use crate::{
     Settings,
@@ -34,7 +38,7 @@ pub async fn run(program: impl Future<Output = Result<(), Box<dyn Error>>>) -> E
 /// When the key or the store cannot serve; the message says what to mend.
 pub async fn sessions(settings: &Settings) -> Result<Sessions, Box<dyn Error>> {
     let key = signing_key(&settings.key, settings.algorithm)?;
-    let (store, opened) = open_or_soon(&settings.store).await?;
+    let (store, opened) = open(settings).await?;
     let issuer = Issuer::new(key, &*settings.issuer, "api")
         .with_lifetime(settings.access_lifetime)
         .with_leeway(settings.leeway);
@@ -44,10 +48,23 @@ pub async fn sessions(settings: &Settings) -> Result<Sessions, Box<dyn Error>> {
     if opened == Opened::Now {
         ready_or_soon(&guard).await?;
     }
+    if settings.restored {
+        guard.revoke_everything("restored from a backup").await?;
+        tracing::warn!("all users log in again; unset JWT_REVOKE_RESTORED before the next start");
+    }
     Ok(Sessions::new(&guard, issuer)
         .with_grace(settings.grace)
         .with_reuse(settings.reuse)
         .with_idle_lifetime(settings.refresh_lifetime))
+}
+
+async fn open(settings: &Settings) -> Result<(AnyStore, Opened), Box<dyn Error>> {
+    if settings.restored && settings.store.starts_with("file:") {
+        let restored = EmbeddedStore::builder().restored();
+        let store = restored.open_address(&settings.store)?;
+        return Ok((store.into(), Opened::Now));
+    }
+    Ok(open_or_soon(&settings.store).await?)
 }
 
 /// Says where the program listens, and what to try.

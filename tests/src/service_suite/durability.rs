@@ -1,5 +1,7 @@
 //! Restarts.
 
+use std::{fs, path::Path};
+
 use serde_json::Value;
 
 use super::{
@@ -148,4 +150,66 @@ async fn exchange(service: &Service<'_>, pair: &Pair) -> RawResponse {
 async fn refreshed(program: &Program, service: &Service<'_>, pair: &Pair) -> Option<Pair> {
     let response = exchange(service, pair).await;
     (response.status == 200).then(|| Pair::of(program, &response.json()))
+}
+
+/// What a backup has forgotten is refused again, and new logins work.
+async fn ends_what_a_backup_forgot(service: &Service<'_>, before: &[String]) {
+    for token in before {
+        assert_eq!(service.decision(token).await, 401);
+    }
+    let anew = service.token(ALICE).await;
+    assert_eq!(service.decision(&anew).await, 200);
+}
+
+pub async fn r75_an_older_file_does_not_open_by_mistake_and_is_made_safe(program: &Program) {
+    let data = program.folder().join("jwt-revoke-data");
+    let (file, backup) = (data.join("revocations.redb"), data.join("backup"));
+    let service = program.start(&[]);
+    let (kept, out) = (service.token(ALICE).await, service.token(ALICE).await);
+    service.terminate();
+    assert!(service.ended().success());
+    fs::copy(&file, &backup).unwrap();
+    let service = program.start(&[]);
+    service.log_out(&out).await;
+    service.terminate();
+    assert!(service.ended().success());
+
+    fs::copy(&backup, &file).unwrap();
+    let failed = program.fail(&[]);
+    failed.assert_names(&["older copy", "revocations.redb", "docs/backup.md"]);
+    let service = program.start(&[("JWT_REVOKE_RESTORED", "1")]);
+    ends_what_a_backup_forgot(&service, &[kept, out]).await;
+    service.terminate();
+    assert!(service.ended().success());
+    // Once is enough.
+    let service = program.start(&[]);
+    let token = service.token(ALICE).await;
+    assert_eq!(service.decision(&token).await, 200);
+}
+
+pub async fn r75_an_older_snapshot_of_redis_is_made_safe(program: &Program) {
+    let mut redis = RedisServer::start();
+    let url = redis.url();
+    let settings = [("JWT_REVOKE_STORE", url.as_str())];
+    let service = program.start(&settings);
+    let (kept, out) = (service.token(ALICE).await, service.token(ALICE).await);
+    redis.cli(&["SAVE"]);
+    let snapshot = fs::read(dump(redis.folder())).unwrap();
+    service.log_out(&out).await;
+    service.terminate();
+    assert!(service.ended().success());
+
+    redis.kill();
+    fs::write(dump(redis.folder()), snapshot).unwrap();
+    redis.run();
+    let restored = [settings[0], ("JWT_REVOKE_RESTORED", "1")];
+    let service = program.start(&restored);
+    ends_what_a_backup_forgot(&service, &[kept.clone(), out.clone()]).await;
+    // And in the processes that start afterwards.
+    let another = program.start(&settings);
+    ends_what_a_backup_forgot(&another, &[kept, out]).await;
+}
+
+fn dump(folder: &Path) -> std::path::PathBuf {
+    folder.join("dump.rdb")
 }

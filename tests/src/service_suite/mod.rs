@@ -56,6 +56,8 @@ macro_rules! service_suite {
             i6_a_clean_restart_keeps_sessions_and_logouts
             s21_a_restart_with_other_lifetimes_keeps_every_session
             s22_processes_of_a_rolling_deploy_end_each_others_sessions
+            r75_an_older_file_does_not_open_by_mistake_and_is_made_safe
+            r75_an_older_snapshot_of_redis_is_made_safe
             two_processes_on_one_redis_refuse_each_others_logged_out_tokens
             r1_a_killed_redis_is_503_until_it_is_back_and_the_logged_out_stay_out
             r1_a_frozen_redis_is_503_until_it_goes_on

@@ -6,7 +6,7 @@ use jwt_revoke_core::{
     Clock, FakeClock, Guard, Issuer,
     guard::Target,
     revocation::{Cutoffs, Dimension, Shard},
-    session::{Grant, IssueError},
+    session::{Grant, IssueError, LoginError, Sessions},
     store::{EmbeddedStore, StoreError},
 };
 use jwt_revoke_tests::controlled_store::{ControlledStore, Mood};
@@ -73,6 +73,89 @@ async fn r12_a_login_is_good_at_once_on_a_host_whose_clock_is_behind_the_stores(
         assert!(is_admitted(&guard, issued.token()).await, "{ahead} ms");
         clock.advance(Duration::from_secs(1));
         assert!(is_admitted(&guard, issued.token()).await, "{ahead} ms");
+    }
+}
+
+/// A store whose host's clock can be set, and a guard on another host.
+fn two_hosts() -> (Arc<FakeClock>, Issuer, Guard) {
+    let (_, here) = clock();
+    let there = Arc::new(FakeClock::new(START));
+    let issuer = Issuer::new(key(), ISSUER, AUDIENCE);
+    let verifier = issuer.verifier().with_clock(here);
+    let store = EmbeddedStore::builder()
+        .with_clock(Arc::clone(&there) as Arc<dyn Clock>)
+        .in_memory();
+    (there, issuer, Guard::new(verifier, store))
+}
+
+#[tokio::test]
+async fn r71_a_login_by_a_clock_that_is_far_ahead_is_refused_and_good_when_it_is_put_right() {
+    for ahead in [6, 600, 3_000, 86_400] {
+        let (there, issuer, guard) = two_hosts();
+        let sessions = Sessions::new(&guard, issuer.clone());
+        let begun = sessions.begin().await.unwrap();
+        there.advance(Duration::from_secs(ahead));
+        let error = sessions.begin().await.unwrap_err();
+        assert!(matches!(error, StoreError::Clock { .. }), "{error}");
+        assert!(error.to_string().contains("NTP"), "{error}");
+        // Nor one that began before.
+        let refused = sessions.login(begun, "alice", &Grant::new()).await;
+        if ahead > 60 {
+            let is_clock = matches!(refused, Err(LoginError::Store(StoreError::Clock { .. })));
+            assert!(is_clock, "{ahead}: {refused:?}");
+        }
+        // Another user signs out everywhere meanwhile.
+        guard.revoke(Target::subject("bob")).await.unwrap();
+
+        there.set(START);
+        for _ in 0..2 {
+            let begun = sessions.begin().await.unwrap();
+            let pair = sessions.login(begun, "alice", &Grant::new()).await.unwrap();
+            assert!(is_admitted(&guard, pair.access_token()).await, "{ahead}");
+            // What is revoked from here on is in force.
+            sessions.revoke_all("alice").await.unwrap();
+            assert!(!is_admitted(&guard, pair.access_token()).await, "{ahead}");
+        }
+        let issued = issuer.issue(&guard, "carol", &Grant::new()).await.unwrap();
+        assert!(is_admitted(&guard, issued.token()).await, "{ahead}");
+        // Whoever a cutoff of the wrong clock covers is told what it is, and not that the password was wrong.
+        let begun = sessions.begin().await.unwrap();
+        let refused = sessions
+            .login(begun, "bob", &Grant::new())
+            .await
+            .unwrap_err();
+        let reason = jwt_revoke_core::Report(&refused).to_string();
+        assert!(
+            reason.contains("a clock that was ahead"),
+            "{ahead}: {reason}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn r71_no_token_is_issued_that_would_be_refused() {
+    let (there, issuer, guard) = two_hosts();
+    for ahead in [6, 600, 86_400] {
+        there.set(START.saturating_add(Duration::from_secs(ahead)));
+        let refused = issuer.issue(&guard, "alice", &Grant::new()).await;
+        let is_clock = matches!(refused, Err(IssueError::Store(StoreError::Clock { .. })));
+        assert!(is_clock, "{ahead}: {refused:?}");
+        there.set(START);
+        let issued = issuer.issue(&guard, "alice", &Grant::new()).await.unwrap();
+        assert!(is_admitted(&guard, issued.token()).await, "{ahead}");
+    }
+}
+
+#[tokio::test]
+async fn r71_a_refresh_by_a_clock_that_is_ahead_hands_out_tokens_that_work() {
+    let (there, issuer, guard) = two_hosts();
+    let sessions = Sessions::new(&guard, issuer).with_grace(Duration::ZERO);
+    let begun = sessions.begin().await.unwrap();
+    let mut pair = sessions.login(begun, "alice", &Grant::new()).await.unwrap();
+    for ahead in [0, 60, 3_000, 0, 20, 0] {
+        there.set(START.saturating_add(Duration::from_secs(ahead)));
+        pair = sessions.refresh(pair.refresh_token(), None).await.unwrap();
+        assert!(is_admitted(&guard, pair.access_token()).await, "{ahead}");
     }
 }
 

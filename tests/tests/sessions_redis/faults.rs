@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use jwt_revoke_core::{
-    session::{AttemptId, Outcome},
+    Guard, Issuer,
+    revocation::Shard,
+    session::{AttemptId, Grant, Outcome, Pair, Sessions},
     store::{Opened, RedisStore, Store, StoreError, WriteRefusal},
     token::SessionId,
+    verify::{Algorithm, SigningKey},
 };
 use jwt_revoke_tests::{
+    meta::{self, Field},
     proxy::{Fault, Proxy},
     redis_server::RedisServer,
+    store_suite::ISSUER,
 };
 
 use crate::{
@@ -421,3 +426,59 @@ async fn r12_a_clock_that_steps_back_does_not_date_a_rotation_before_the_one_it_
 const AHEAD: &str = "local at = struct.unpack('>d', redis.call('GET', KEYS[1]), 11) + 3600000 \
      redis.call('SETRANGE', KEYS[1], 10, struct.pack('>d', at)) \
      return at";
+
+/// Sessions over a store, and the guard that judges their tokens.
+fn sessions_over(store: &RedisStore) -> Sessions {
+    let key = SigningKey::generate(Algorithm::EdDSA).unwrap();
+    let issuer = Issuer::new(key, ISSUER, "api");
+    let guard = Guard::new(issuer.verifier(), store.clone()).strict();
+    Sessions::new(&guard, issuer)
+}
+
+async fn log_in(sessions: &Sessions, user: &str) -> Pair {
+    let begun = sessions.begin().await.unwrap();
+    sessions.login(begun, user, &Grant::new()).await.unwrap()
+}
+
+/// As a server leaves it whose clock was ahead for a while, in which a session of another user was opened or
+/// somebody revoked something, and has been put right since.
+#[tokio::test]
+async fn r71_after_a_clock_that_was_ahead_logins_and_refreshes_work_at_once() {
+    let hour = 3_600_000;
+    for (opened, revoked) in [(50 * hour / 60, 0), (0, 10 * hour / 60), (0, 300 * hour)] {
+        let server = RedisServer::start();
+        let store = connect(&server.url()).await;
+        let sessions = sessions_over(&store);
+        let before = log_in(&sessions, "alice").await;
+        let shard = Shard::of_subject(ISSUER, &"alice".into());
+        let now = store.now(shard).await.unwrap().as_millis();
+        for key in server.cli(&["KEYS", "*:meta"]).lines() {
+            if opened > 0 {
+                meta::write(&server, key, Field::Told, now + opened);
+            }
+            if revoked > 0 {
+                let log = key.replace(":meta", ":log");
+                server.cli(&["XADD", &log, &format!("{}-0", now + revoked), "digest", "x"]);
+            }
+        }
+        store.ready().await.unwrap();
+        let pair = log_in(&sessions, "alice").await;
+        for token in [before.access_token(), pair.access_token()] {
+            sessions.guard().check(token).await.unwrap();
+        }
+        let next = sessions
+            .refresh(before.refresh_token(), None)
+            .await
+            .unwrap();
+        sessions.guard().check(next.access_token()).await.unwrap();
+        let again = sessions.refresh(next.refresh_token(), None).await.unwrap();
+        sessions.guard().check(again.access_token()).await.unwrap();
+        // A cutoff still covers whatever that clock dated.
+        let at = sessions.revoke_all("alice").await.unwrap();
+        assert!(at.as_millis() >= now + opened.max(revoked));
+        for token in [again.access_token(), pair.access_token()] {
+            sessions.guard().check(token).await.unwrap_err();
+        }
+        log_in(&sessions, "bob").await;
+    }
+}

@@ -22,6 +22,8 @@ pub(crate) enum Job {
     Write,
     /// Writes batches of a thousand until it cannot.
     Fill,
+    /// Writes batches for ever, and says of each what became of it.
+    Persist,
     /// Opens the store and keeps it open.
     Hold,
     /// Opens sessions, rotates and ends them in four tasks, and says each step before and after.
@@ -29,9 +31,10 @@ pub(crate) enum Job {
 }
 
 impl Job {
-    const ALL: [(&str, Self); 4] = [
+    const ALL: [(&str, Self); 5] = [
         ("write", Self::Write),
         ("fill", Self::Fill),
+        ("persist", Self::Persist),
         ("hold", Self::Hold),
         ("rotate", Self::Rotate),
     ];
@@ -120,6 +123,26 @@ impl Running {
         }
     }
 
+    /// Sets how long the child's files may become, in bytes; `None` for as long as they like.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let most = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let status = Command::new("prlimit")
+            .arg(format!("--pid={}", self.child.id()))
+            .arg(format!("--fsize={most}:unlimited"))
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    /// The next line with this word.
+    pub(crate) fn until(&mut self, word: &str) -> String {
+        loop {
+            let (said, rest) = self.said().unwrap();
+            if said == word {
+                return rest;
+            }
+        }
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(&mut self) {
         // It may have ended by itself.
@@ -160,11 +183,13 @@ fn child() {
     say("opened", "it");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .enable_time()
         .build()
         .unwrap();
     match job {
         Job::Write => runtime.block_on(write(store, tag)),
         Job::Fill => runtime.block_on(fill(store, tag)),
+        Job::Persist => runtime.block_on(persist(store, tag)),
         Job::Rotate => runtime.block_on(crate::sessions::rotate(store, tag)),
         Job::Hold => loop {
             std::thread::park();
@@ -201,6 +226,21 @@ async fn fill(store: EmbeddedStore, tag: String) {
         match store.revoke(&entries).await {
             Ok(_) => values.iter().for_each(|value| say("ack", value)),
             Err(error) => return say("failed", &error.to_string()),
+        }
+    }
+}
+
+async fn persist(store: EmbeddedStore, tag: String) {
+    for batch in 0_u64.. {
+        let entries: Vec<_> = (0..500)
+            .map(|n| jti(&format!("{tag}-{batch}-{n}")))
+            .collect();
+        match store.revoke(&entries).await {
+            Ok(_) => say("ack", &format!("{tag}-{batch}-0")),
+            Err(error) => {
+                say("refused", &error.to_string());
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
         }
     }
 }

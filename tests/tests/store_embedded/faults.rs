@@ -1,9 +1,18 @@
 //! What may stand in the way of opening a store, and what is said then.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use jwt_revoke_core::store::{AnyStore, EmbeddedStore, Store as _, StoreError};
-use jwt_revoke_tests::store_suite::jti;
+use jwt_revoke_core::{
+    Timestamp,
+    revocation::Dimension,
+    store::{AnyStore, EmbeddedStore, Lookup, Reach, Store as _, StoreError},
+};
+use jwt_revoke_tests::store_suite::{jti, revocation, shard};
 
 use crate::child::{self, Job, Running};
 
@@ -141,8 +150,9 @@ async fn a_new_store_is_readable_by_its_owner_alone() {
     store.revoke(&[jti("x")]).await.unwrap();
     assert_eq!(mode(&below), 0o700);
     assert_eq!(mode(&below.join("revocations.redb")), 0o600);
-    // Nothing but the store is left of making it.
-    assert_eq!(fs::read_dir(&below).unwrap().count(), 1);
+    // Nothing but the store and its witness is left of making it.
+    assert_eq!(mode(&below.join(".revocations.redb.last")), 0o600);
+    assert_eq!(fs::read_dir(&below).unwrap().count(), 2);
     drop(store);
 
     // What a process left that was killed while it made one; another name is none of our business.
@@ -154,7 +164,10 @@ async fn a_new_store_is_readable_by_its_owner_alone() {
         .map(|file| file.unwrap().file_name())
         .collect();
     left.sort();
-    assert_eq!(left, ["precious.new", "revocations.redb"]);
+    assert_eq!(
+        left,
+        [".revocations.redb.last", "precious.new", "revocations.redb"]
+    );
 }
 
 #[tokio::test]
@@ -171,5 +184,155 @@ async fn any_store_opens_embedded_ones_by_address() {
     for address in ["memory:x", "file:", "file://host/x", "nothing:x", ""] {
         let error = AnyStore::connect(address).await.unwrap_err();
         assert!(matches!(error, StoreError::Address { .. }), "{error}");
+    }
+}
+
+/// Repeats `ask` until it has an answer.
+async fn at_last<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let limit = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < limit, "it never came");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn r77_a_file_that_is_replaced_or_removed_under_the_process_acknowledges_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, away) = (folder.path().join("store.redb"), folder.path().join("away"));
+    let backup = folder.path().join("backup");
+    for replaced in [false, true] {
+        let store = EmbeddedStore::open(&path).unwrap();
+        store.revoke(&[jti("before")]).await.unwrap();
+        fs::copy(&path, &backup).unwrap();
+        fs::rename(&path, &away).unwrap();
+        if replaced {
+            fs::copy(&backup, &path).unwrap();
+        }
+        let word = if replaced {
+            "was replaced"
+        } else {
+            "was removed"
+        };
+        let error = store.revoke(&[jti("lost")]).await.unwrap_err();
+        assert_says(
+            &error.to_string(),
+            &path,
+            &[word, "restart", "docs/backup.md"],
+        );
+        // Nor is it ready, and what it does not know is unknown.
+        store.ready().await.unwrap_err();
+        let unknown = [jti("never revoked").digest];
+        let found = store.lookup_now(&Lookup::new(shard(), &unknown)).unwrap();
+        found.unwrap_err();
+        // Put back, it goes on.
+        fs::rename(&away, &path).unwrap();
+        let entry = [jti("after")];
+        at_last(async || store.revoke(&entry).await.ok()).await;
+        store.ready().await.unwrap();
+        drop(store);
+        let store = EmbeddedStore::open(&path).unwrap();
+        for name in ["before", "after"] {
+            let digests = [jti(name).digest];
+            let found = store.lookup_now(&Lookup::new(shard(), &digests)).unwrap();
+            assert!(found.unwrap().highest().is_some(), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn r77_a_removed_file_is_noticed_also_while_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let store = EmbeddedStore::open(&path).unwrap();
+    store.ready().await.unwrap();
+    fs::remove_file(&path).unwrap();
+    let error = at_last(async || store.ready().await.err()).await;
+    assert_says(&error.to_string(), &path, &["was removed"]);
+    drop(store);
+    // A new store is made, as at a first start; the log tells that there was another.
+    let store = EmbeddedStore::open(&path).unwrap();
+    store.revoke(&[jti("x")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn r77_what_another_program_wrote_into_the_file_is_replaced_by_what_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let store = EmbeddedStore::open(&path).unwrap();
+    let older = fs::read(&path).unwrap();
+    let entries = [
+        jti("out"),
+        revocation(
+            &Dimension::Subject,
+            "alice",
+            Reach::At(Timestamp::from_seconds(1)),
+        ),
+    ];
+    store.revoke(&entries).await.unwrap();
+    // An operator copies an older file over the one in use.
+    fs::write(&path, &older).unwrap();
+    at_last(async || store.revoke(&[jti("after")]).await.ok()).await;
+    drop(store);
+    let store = EmbeddedStore::open(&path).unwrap();
+    for entry in &entries {
+        let digests = [entry.digest];
+        let found = store.lookup_now(&Lookup::new(shard(), &digests)).unwrap();
+        assert!(found.unwrap().highest().is_some());
+    }
+}
+
+#[tokio::test]
+async fn r75_an_older_copy_opens_only_as_a_restored_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, backup) = (
+        folder.path().join("store.redb"),
+        folder.path().join("backup"),
+    );
+    drop(EmbeddedStore::open(&path).unwrap());
+    fs::copy(&path, &backup).unwrap();
+    let store = EmbeddedStore::open(&path).unwrap();
+    store.revoke(&[jti("out")]).await.unwrap();
+    drop(store);
+    fs::copy(&backup, &path).unwrap();
+    refusal(
+        &path,
+        &["older copy", "transactions are missing", "docs/backup.md"],
+    );
+    drop(EmbeddedStore::builder().restored().open(&path).unwrap());
+    // From then on it is the store that was here last.
+    drop(EmbeddedStore::open(&path).unwrap());
+
+    let other = folder.path().join("other.redb");
+    drop(EmbeddedStore::open(&other).unwrap());
+    fs::copy(&other, &path).unwrap();
+    refusal(&path, &["not the store that was here last"]);
+}
+
+/// The store of a child process may not grow for a while, as on a full disk.
+#[test]
+fn r73_a_store_that_could_not_be_written_is_in_service_again_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    // The signal that the limit sends would end it.
+    let command = child::command_after("trap '' XFSZ", Job::Persist, &path, "x");
+    let mut child = Running::start(command);
+    let mut acknowledged = vec![child.until("ack")];
+    for _ in 0..2 {
+        child.limit_files(Some(fs::metadata(&path).unwrap().len()));
+        let reason = child.until("refused");
+        assert_says(&reason, &path, &["out of service", "raise the limit"]);
+        child.limit_files(None);
+        acknowledged.extend((0..3).map(|_| child.until("ack")));
+    }
+    child.kill();
+    let store = EmbeddedStore::open(&path).unwrap();
+    for name in acknowledged {
+        let digests = [jti(&name).digest];
+        let found = store.lookup_now(&Lookup::new(shard(), &digests)).unwrap();
+        assert!(found.unwrap().highest().is_some(), "{name}");
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use jwt_revoke_core::{
     FakeClock, Timestamp, defaults,
     revocation::{Digest, Dimension},
-    session::{AttemptId, Outcome, Policy, Presented},
+    session::{AttemptId, Outcome, Policy, Presented, SessionCap, WhenFull},
     store::{EmbeddedStore, Opened, Store as _},
 };
 use jwt_revoke_tests::{
@@ -371,5 +371,36 @@ async fn i5_a_session_dated_ahead_is_covered_by_the_next_cutoff_and_after_a_rest
             .rotate(&store, &line.first(), &Ask::new(strict()))
             .await;
         assert_eq!(outcome, Outcome::Ended, "{restarts}");
+        // The cutoff lies ahead too, and has to pass.
+        clock.advance(2 * defaults::MAX_CUTOFF_AHEAD);
+    }
+}
+
+#[tokio::test]
+async fn r76_who_logs_in_and_out_everywhere_for_ever_reads_few_records() {
+    for cap in [None, Some(100)] {
+        let user = User::new(&format!("alice-{cap:?}"));
+        let cap = cap.map(|limit| SessionCap {
+            limit,
+            when_full: WhenFull::EvictOldest,
+        });
+        let clock = Arc::new(FakeClock::new(Timestamp::from_seconds(1_790_000_000)));
+        let store = EmbeddedStore::builder()
+            .with_clock(clock.clone())
+            .in_memory();
+        for _ in 0..1_000 {
+            clock.advance(Duration::from_millis(10));
+            let since = store.now(user.shard).await.unwrap();
+            let line = Line::new(&user, since, &strict());
+            assert_eq!(line.ask(&store, since, cap).await, Opened::Opened(vec![]));
+            store.revoke(&[user.revocation()]).await.unwrap();
+            // With or without a record, and whatever is cleared.
+            let outcome = line
+                .rotate(&store, &line.first(), &Ask::new(strict()))
+                .await;
+            assert_eq!(outcome, Outcome::Ended);
+        }
+        let kept = store.stats().sessions;
+        assert!(kept <= 250, "{kept} of 1000 records are kept");
     }
 }

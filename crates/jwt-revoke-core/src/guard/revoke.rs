@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_timer::Delay;
+
 use super::target::What;
 use crate::{
     Quoted,
@@ -80,6 +82,70 @@ impl Guard {
             );
         }
         Ok(at)
+    }
+
+    /// Takes back every token of the verifier's issuer that was born before this call returns, whatever the store
+    /// knows of it: everyone logs in again. Call it once, in one process, after the store was restored from a
+    /// backup or lost what was revoked, and before requests are served. What was revoked since the backup
+    /// is refused again then, in every process.
+    ///
+    /// The cutoff lies [`MAX_CUTOFF_AHEAD`](defaults::MAX_CUTOFF_AHEAD) ahead, because the clock of a restored
+    /// store may be behind the one that dated the tokens. It is waited for, so that logins work when this
+    /// returns, for about that long at most. Returns the instant up to which tokens are refused.
+    ///
+    /// A leaked key and a client whose ban must outlast new tokens are not in a cutoff: revoke those again.
+    /// `cause` is for the audit stream and the log.
+    ///
+    /// # Errors
+    ///
+    /// [`RevokeError::Store`] when the store did not confirm: call it again. [`RevokeError::NoIssuer`] for a
+    /// verifier that accepts any issuer: revoke [`Target::issuer`] of each.
+    ///
+    /// ```
+    /// # use jwt_revoke_core::{Guard, Issuer, session::Grant, store::EmbeddedStore};
+    /// # use jwt_revoke_core::verify::{Algorithm, SigningKey};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issuer = Issuer::new(SigningKey::generate(Algorithm::EdDSA)?, "https://auth.example.com", "api");
+    /// # let guard = Guard::new(issuer.verifier(), EmbeddedStore::in_memory());
+    /// let before = issuer.issue(&guard, "alice", &Grant::new()).await?;
+    /// guard.revoke_everything("restored the backup of Monday").await?;
+    /// assert!(guard.check(before.token()).await.is_err());
+    /// let after = issuer.issue(&guard, "alice", &Grant::new()).await?;
+    /// assert!(guard.check(after.token()).await.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "restore")]
+    pub async fn revoke_everything(
+        &self,
+        cause: impl Into<Box<str>>,
+    ) -> Result<Timestamp, RevokeError> {
+        let ahead = defaults::MAX_CUTOFF_AHEAD;
+        let mut revocation = self.revocation(&Target::issuer().because(cause))?;
+        revocation.reach = Reach::Now { ahead };
+        self.require().await?;
+        let at = self.heard(self.store().revoke(std::slice::from_ref(&revocation)).await)?;
+        let cutoff = at.saturating_add(ahead);
+        tracing::warn!(
+            digest = %revocation.digest, %cutoff,
+            cause = revocation.audit.cause.as_deref(),
+            "revoked every token of the issuer"
+        );
+        // Bounded, because the clock may stand still, or the cutoff lie behind a log that is far ahead.
+        let mut left = ahead + defaults::CLOCK_RESERVATION;
+        loop {
+            let now = self.heard(self.store().earliest_now().await)?;
+            let wait = cutoff
+                .saturating_since(now)
+                .saturating_add(MILLISECOND)
+                .min(left);
+            if now > cutoff || left.is_zero() {
+                return Ok(cutoff);
+            }
+            Delay::new(wait).await;
+            left = left.saturating_sub(wait);
+        }
     }
 
     fn revocation(&self, target: &Target) -> Result<Revocation, RevokeError> {
@@ -209,3 +275,5 @@ fn of_access(access: &Access, dimension: Dimension, value: &str) -> Revocation {
     let placement = Placement::One(access.verified().shard());
     Revocation::new(dimension, issuer, value, placement, Reach::Forever)
 }
+
+const MILLISECOND: Duration = Duration::from_millis(1);

@@ -12,7 +12,7 @@ use crate::{
     guard::Guard,
     revocation::{Cutoff, Dimension, Horizons, Shard},
     session::{
-        Grant,
+        Grant, date,
         sign::{self, AccessToken, Content},
     },
     store::{Lookup, StoreError},
@@ -132,8 +132,9 @@ impl Issuer {
     ///
     /// # Errors
     ///
-    /// [`IssueError::Store`] when the store does not answer; no token exists then that could not be
-    /// taken back. [`IssueError::Revoked`] when the signing key, or a value of the grant, is revoked
+    /// [`IssueError::Store`] when the store does not answer, or its clock is further ahead of this process's
+    /// than [`CLOCK_SKEW`](defaults::CLOCK_SKEW), so that the token would be refused; no token exists then that
+    /// could not be taken back. [`IssueError::Revoked`] when the signing key, or a value of the grant, is revoked
     /// for ever; [`IssueError::KeyNotHeld`] when the guard would refuse the token.
     pub async fn issue(
         &self,
@@ -263,6 +264,7 @@ impl Issuer {
         let query = Lookup::new(shard, &digests);
         for _ in 0..OPENINGS {
             let now = guard.store().now(shard).await?;
+            date::check(guard, now, now)?;
             let found = guard.store().find(&query).await?;
             match found.highest() {
                 Some(Cutoff::Forever) => {

@@ -6,6 +6,7 @@ use aws_lc_rs::rand;
 use serde_json::{Map, Value};
 
 use super::{
+    date,
     sessions::{Inner, odd_answer},
     sign::{AccessToken, RefreshToken},
 };
@@ -35,10 +36,13 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// When the store does not answer: nobody can log in then.
+    /// When the store does not answer: nobody can log in then. [`StoreError::Clock`] while the store's clock is
+    /// ahead of this process's by more than [`CLOCK_SKEW`](crate::defaults::CLOCK_SKEW): the tokens of a login
+    /// would be refused.
     pub async fn begin(&self) -> Result<LoginAttempt, StoreError> {
         self.0.require().await?;
         let since = self.0.guard.heard(self.0.store().earliest_now().await)?;
+        date::check(&self.0.guard, since, since)?;
         Ok(LoginAttempt { since })
     }
 
@@ -49,7 +53,8 @@ impl Sessions {
     ///
     /// [`LoginError::Stale`] when the user's sessions were revoked since the attempt began: check the
     /// credentials anew. [`LoginError::Store`] when the store does not answer; no session is open
-    /// then, or one that nobody holds.
+    /// then, or one that nobody holds. It holds [`StoreError::Clock`] where the session would be dated so far
+    /// ahead of this process's clock that its tokens were refused; no session is open then either.
     pub async fn login(
         &self,
         attempt: LoginAttempt,
@@ -80,6 +85,7 @@ impl Sessions {
         let id = AttemptId::random();
         let mut opened_at = attempt.since;
         for _ in 0..OPENINGS {
+            date::check(&inner.guard, opened_at, attempt.since)?;
             let session = SessionId::opened_at(opened_at);
             let record = inner.record(&subject, &session, opened_at, grant, id)?;
             let opening = Opening {
@@ -145,7 +151,8 @@ impl Inner {
             access_scope,
             own,
         } = *signing;
-        let issued_at = identity.issued_at;
+        let shift = date::shift(&self.guard, identity.issued_at);
+        let issued_at = identity.issued_at.saturating_sub(shift);
         let claims = serde_json::to_vec(own).map_err(SignError::Serialize)?;
         let content = [access_scope.as_str().as_bytes(), &claims];
         let access = self.issuer.sign_access(&AccessToken {
@@ -154,7 +161,7 @@ impl Inner {
             jti: &identity.access.of_content(content),
             client,
             issued_at,
-            expires_at: identity.access_expires_at,
+            expires_at: identity.access_expires_at.saturating_sub(shift),
             scope: access_scope,
             own,
         })?;
@@ -165,7 +172,7 @@ impl Inner {
             jti: &identity.refresh,
             client,
             issued_at,
-            expires_at: identity.refresh_expires_at,
+            expires_at: identity.refresh_expires_at.saturating_sub(shift),
             scope,
             own,
         })?;

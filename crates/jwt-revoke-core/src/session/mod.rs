@@ -1,5 +1,6 @@
 //! What a login opens and a logout closes.
 
+mod date;
 mod end;
 mod event;
 mod grant;

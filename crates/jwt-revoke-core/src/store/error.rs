@@ -136,13 +136,13 @@ pub enum StoreError {
         #[source]
         source: Option<BoxError>,
     },
-    /// The file of an embedded store could not be written; the store refuses everything until it is
-    /// opened again, since what is in memory may not be what is on the disk.
-    #[error("{store} is out of service after a failed write, until it is opened again: {reason}")]
+    /// The file of an embedded store could not be written, or is gone. The store refuses everything until its
+    /// file could be opened again, since what is in memory may not be what is on the disk.
+    #[error("{store} is out of service: {reason}")]
     Poisoned {
         /// The store.
         store: String,
-        /// The first failure.
+        /// What failed last, and what to do.
         reason: String,
     },
     /// The address of a store is malformed, or names a kind that this build does not include.

@@ -13,14 +13,27 @@ use crate::{
     store::{Audit, Revocation, StoreError},
 };
 
+/// What is to be remembered of a batch once it is committed.
+#[derive(Clone, Copy)]
+pub(super) struct Used {
+    /// The latest date of a session.
+    pub(super) date: Timestamp,
+    /// The instant of its cutoffs, if there are any.
+    pub(super) cut: Option<Timestamp>,
+}
+
 /// Requests that will be committed together. Each sees what those before
 /// it have changed.
 pub(super) struct Batch<'a> {
     pub(super) shared: &'a Shared,
     pub(super) database: &'a Database,
-    /// The instant at which all this happens. A session that is opened ahead of it takes it along: what
-    /// follows, even in the same transaction, happens after the opening, and is to reach it.
+    /// What the clock shows, by which sessions are dated and used.
+    pub(super) clock: Timestamp,
+    /// The instant of a cutoff. A session that is opened ahead of it takes it along: what follows, even in the
+    /// same transaction, happens after the opening, and is to reach it.
     pub(super) now: Timestamp,
+    /// The latest date that is handed out.
+    pub(super) used: Timestamp,
     horizons: KeptHorizons,
     pub(super) changes: Changes,
     /// The sessions of the commit before, once they have been asked for.
@@ -32,23 +45,31 @@ impl<'a> Batch<'a> {
         shared: &'a Shared,
         database: &'a Database,
         horizons: KeptHorizons,
-        now: Timestamp,
+        clock: Timestamp,
     ) -> Self {
+        let now = shared.clock.cutoff_at(clock);
         Self {
             shared,
             database,
+            clock,
             now,
+            used: Timestamp::EPOCH,
             horizons,
             changes: Changes::new(now),
             rows: None,
         }
     }
 
-    /// What is to be committed, and the instant that has been reached.
-    pub(super) fn finish(self) -> (Changes, Timestamp) {
+    /// What is to be committed, and the dates that it uses.
+    pub(super) fn finish(self) -> (Changes, Used) {
         let mut changes = self.changes;
-        changes.clock = self.shared.clock.reservation(self.now);
-        (changes, self.now)
+        let is_cut = |entry: &Entry| entry.cutoff() != Cutoff::Forever;
+        let used = Used {
+            date: self.used,
+            cut: changes.entries.values().any(is_cut).then_some(self.now),
+        };
+        changes.clock = self.shared.clock.reserve(self.used);
+        (changes, used)
     }
 
     /// Raises the horizons, and returns those that are in force once this is committed.

@@ -15,12 +15,14 @@ use super::{
     clock::StoreClock,
     database::{Changes, Database, Kept, Unreadable},
     entry::KeptHorizons,
-    file,
+    file::{self, Restored},
     memory::Denylist,
+    origin::{OpenFile, Origin},
+    recover::Retry,
     writer::Writer,
 };
 use crate::{
-    clock::{Clock, SystemClock},
+    clock::{Clock, SystemClock, Timestamp},
     defaults,
     revocation::Horizons,
     store::StoreError,
@@ -30,12 +32,14 @@ use crate::{
 #[must_use]
 pub struct EmbeddedBuilder {
     clock: Arc<dyn Clock>,
+    restored: Restored,
 }
 
 impl EmbeddedBuilder {
     pub(super) fn new() -> Self {
         Self {
             clock: SystemClock::shared(),
+            restored: Restored::No,
         }
     }
 
@@ -45,10 +49,18 @@ impl EmbeddedBuilder {
         self
     }
 
+    /// Opens the file although it is an older copy of the store that its folder held last, or another one: it was
+    /// restored from a backup. Then end what it has forgotten, before a request is served:
+    /// [`Guard::revoke_everything`](crate::Guard::revoke_everything). Without this an older copy does not open.
+    pub fn restored(mut self) -> Self {
+        self.restored = Restored::Yes;
+        self
+    }
+
     /// See [`EmbeddedStore::in_memory`].
     pub fn in_memory(self) -> EmbeddedStore {
         let clock = Arc::clone(&self.clock);
-        self.start_on(InMemoryBackend::new(), MEMORY)
+        self.start_on(InMemoryBackend::new(), MEMORY, None)
             .unwrap_or_else(|error| out_of_service(clock, &error))
     }
 
@@ -62,8 +74,15 @@ impl EmbeddedBuilder {
         let name = format!("embedded store {}", path.display());
         let denylist = Denylist::new();
         let fresh = self.fresh();
-        let (database, kept) = file::open(path, &name, &denylist, &fresh)?;
-        self.start(database, &kept.unwrap_or(fresh), denylist, name)
+        let (database, kept) = file::open(path, &name, &denylist, &fresh, self.restored)?;
+        let origin = Box::new(OpenFile::new(path));
+        self.start(
+            database,
+            &kept.unwrap_or(fresh),
+            denylist,
+            name,
+            Some(origin),
+        )
     }
 
     /// See [`EmbeddedStore::open_address`].
@@ -75,7 +94,7 @@ impl EmbeddedBuilder {
         match Place::parse(address)? {
             Place::Memory => {
                 let name = MEMORY;
-                self.start_on(InMemoryBackend::new(), name)
+                self.start_on(InMemoryBackend::new(), name, None)
             }
             Place::Folder(folder) => {
                 let path = folder.join(FILE_NAME);
@@ -91,6 +110,7 @@ impl EmbeddedBuilder {
         self,
         backend: impl StorageBackend,
         name: &str,
+        origin: Option<Box<dyn Origin>>,
     ) -> Result<EmbeddedStore, StoreError> {
         let failed = |error| file::unreadable(name, error);
         let exists = backend.len().is_ok_and(|length| length > 0);
@@ -110,7 +130,7 @@ impl EmbeddedBuilder {
                 .map_err(|error| failed(Unreadable::Failed(error)))?;
             fresh
         };
-        self.start(database, &kept, denylist, name.to_owned())
+        self.start(database, &kept, denylist, name.to_owned(), origin)
     }
 
     fn fresh(&self) -> Kept {
@@ -125,6 +145,8 @@ impl EmbeddedBuilder {
                 ),
                 since: now,
             },
+            id: None,
+            commits: 0,
         }
     }
 
@@ -134,20 +156,23 @@ impl EmbeddedBuilder {
         kept: &Kept,
         denylist: Denylist,
         name: String,
+        origin: Option<Box<dyn Origin>>,
     ) -> Result<EmbeddedStore, StoreError> {
         let clock = StoreClock::resume(self.clock, kept.clock, &name)?;
-        let now = clock.now();
         let shared = Arc::new(Shared::new(name, denylist, clock));
         let (requests, queue) = mpsc::channel();
         let mut writer = Writer {
             shared: Arc::clone(&shared),
-            database,
+            database: Some(database),
+            origin,
+            retry: Retry::new(),
             horizons: kept.horizons,
+            commits: kept.commits,
             requests: queue,
         };
         // Shows now, and not at the first logout, that the file can be written.
-        let reservation = writer.shared.clock.reservation(now);
-        writer.commit(&Changes::new(reservation))?;
+        let reservation = writer.shared.clock.reserve(Timestamp::EPOCH);
+        writer.commit(&Changes::new(reservation), None)?;
         let writer = thread::Builder::new()
             .name("jwt-revoke-store".into())
             .spawn(move || writer.run())

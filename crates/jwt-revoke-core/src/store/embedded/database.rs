@@ -9,6 +9,7 @@ use redb::{
 
 use super::{
     audit::AuditEntry,
+    backend::Seal,
     entry::{Entry, KeptHorizons},
     memory::Denylist,
     rows::{self, SessionChanges, SessionRows},
@@ -21,7 +22,10 @@ use crate::{
 };
 
 /// An open file, or the same in memory.
-pub(super) struct Database(redb::Database);
+pub(super) struct Database {
+    open: redb::Database,
+    seal: Option<Seal>,
+}
 
 /// What one transaction changes.
 pub(super) struct Changes {
@@ -32,12 +36,28 @@ pub(super) struct Changes {
     pub(super) removed: Vec<Digest>,
     pub(super) sessions: SessionChanges,
     pub(super) audit: Vec<AuditEntry>,
+    /// The number of this transaction is higher than this.
+    pub(super) after: u64,
+}
+
+/// What a transaction has left behind.
+pub(super) struct Committed {
+    /// The number of sessions.
+    pub(super) sessions: u64,
+    /// Which store it is, at random.
+    pub(super) id: u64,
+    /// Which of its transactions this was.
+    pub(super) number: u64,
 }
 
 /// What is in a file beside the entries.
 pub(super) struct Kept {
     pub(super) clock: Timestamp,
     pub(super) horizons: KeptHorizons,
+    /// Which store it is; files from before there were such numbers get one with the next transaction.
+    pub(super) id: Option<u64>,
+    /// How many transactions it had.
+    pub(super) commits: u64,
 }
 
 /// Why a file cannot be read.
@@ -58,6 +78,7 @@ impl Changes {
             removed: Vec::new(),
             sessions: SessionChanges::default(),
             audit: Vec::new(),
+            after: 0,
         }
     }
 
@@ -71,8 +92,22 @@ impl Changes {
 }
 
 impl Database {
-    pub(super) fn new(database: redb::Database) -> Self {
-        Self(database)
+    /// In memory, or a test's.
+    pub(super) fn new(open: redb::Database) -> Self {
+        Self { open, seal: None }
+    }
+
+    /// In a file.
+    pub(super) fn sealable(open: redb::Database, seal: Seal) -> Self {
+        let seal = Some(seal);
+        Self { open, seal }
+    }
+
+    /// Writes nothing from now on, not even when it is closed.
+    pub(super) fn seal(&self) {
+        if let Some(seal) = &self.seal {
+            seal.close();
+        }
     }
 
     /// Gives a new file its layout.
@@ -84,7 +119,7 @@ impl Database {
 
     /// Reads all entries into `denylist`, and returns the rest.
     pub(super) fn load(&self, denylist: &Denylist) -> Result<Kept, Unreadable> {
-        let transaction = self.0.begin_read().map_err(Unreadable::of)?;
+        let transaction = self.open.begin_read().map_err(Unreadable::of)?;
         let meta = match transaction.open_table(META) {
             Ok(meta) => meta,
             Err(redb::TableError::Storage(error)) => return Err(Unreadable::of(error)),
@@ -112,6 +147,8 @@ impl Database {
                 ),
                 since: Timestamp::from_millis(required("horizons_since_ms")?),
             },
+            id: number("id")?,
+            commits: number("commits")?.unwrap_or(0),
         };
         let deny = transaction.open_table(DENY).map_err(Unreadable::of)?;
         for row in deny.iter().map_err(Unreadable::of)? {
@@ -125,20 +162,20 @@ impl Database {
         Ok(kept)
     }
 
-    /// Writes changes; when it returns they are on the disk. Returns the number of sessions.
-    pub(super) fn commit(&self, changes: &Changes) -> Result<u64, redb::Error> {
+    /// Writes changes; when it returns they are on the disk.
+    pub(super) fn commit(&self, changes: &Changes) -> Result<Committed, redb::Error> {
         self.write(changes, None)
     }
 
     /// The sessions of the last commit; there must have been one.
     pub(super) fn sessions(&self) -> Result<SessionRows, Unreadable> {
-        let transaction = self.0.begin_read().map_err(Unreadable::of)?;
+        let transaction = self.open.begin_read().map_err(Unreadable::of)?;
         SessionRows::read(&transaction)
     }
 
     /// The latest audit entries, newest first.
     pub(super) fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, Unreadable> {
-        let transaction = self.0.begin_read().map_err(Unreadable::of)?;
+        let transaction = self.open.begin_read().map_err(Unreadable::of)?;
         let audit = transaction.open_table(AUDIT).map_err(Unreadable::of)?;
         let rows = audit.iter().map_err(Unreadable::of)?.rev().take(limit);
         rows.map(|row| {
@@ -149,19 +186,24 @@ impl Database {
         .collect()
     }
 
-    fn write(&self, changes: &Changes, layout: Option<u64>) -> Result<u64, redb::Error> {
-        let mut transaction = self.0.begin_write()?;
+    fn write(&self, changes: &Changes, layout: Option<u64>) -> Result<Committed, redb::Error> {
+        let mut transaction = self.open.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         // With one phase, a damaged last commit looks like one that was interrupted, and the
         // database silently goes back to the commit before: acknowledged revocations would be
         // gone. With two, it is an error.
         transaction.set_two_phase_commit(true);
-        let sessions = {
+        let committed = {
             let mut meta = transaction.open_table(META)?;
             if let Some(layout) = layout {
                 meta.insert("layout", layout)?;
             }
             meta.insert("clock_ms", changes.clock.as_millis())?;
+            let id = meta.get("id")?.map_or_else(random, |id| id.value());
+            meta.insert("id", id)?;
+            let before = meta.get("commits")?.map_or(0, |number| number.value());
+            let number = before.max(changes.after) + 1;
+            meta.insert("commits", number)?;
             if let Some(kept) = changes.horizons {
                 meta.insert("access_horizon_ms", millis(kept.horizons.access))?;
                 meta.insert("session_horizon_ms", millis(kept.horizons.session))?;
@@ -177,18 +219,22 @@ impl Database {
                 deny.remove(digest.as_bytes())?;
             }
             let mut audit = transaction.open_table(AUDIT)?;
-            let mut number = audit.last()?.map_or(0, |(number, _)| number.value());
+            let mut last = audit.last()?.map_or(0, |(number, _)| number.value());
             for entry in &changes.audit {
-                number += 1;
-                audit.insert(number, entry.to_bytes().as_slice())?;
+                last += 1;
+                audit.insert(last, entry.to_bytes().as_slice())?;
             }
             while audit.len()? > defaults::AUDIT_ENTRIES {
                 audit.pop_first()?;
             }
-            rows::write(&transaction, &changes.sessions)?
+            Committed {
+                sessions: rows::write(&transaction, &changes.sessions)?,
+                id,
+                number,
+            }
         };
         transaction.commit()?;
-        Ok(sessions)
+        Ok(committed)
     }
 }
 
@@ -213,7 +259,16 @@ impl Unreadable {
 /// The layout that this version writes and reads.
 pub(super) const LAYOUT: u64 = 1;
 
-/// Layout, clock and horizons: numbers by name.
+/// A number that no other store has.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    // Without random numbers two stores may have the same: then one put in the place of the other is judged by
+    // the number of its transactions alone.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    u64::from_be_bytes(bytes)
+}
+
+/// Layout, clock, horizons, identity and count of transactions: numbers by name.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 /// Digest -> cutoff and expiry, both in milliseconds; the largest number as cutoff is "for ever".

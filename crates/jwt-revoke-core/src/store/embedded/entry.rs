@@ -34,6 +34,14 @@ impl Entry {
         (self.cutoff, self.expiry)
     }
 
+    /// The later cutoff and the later expiry of both.
+    pub(super) fn max(self, other: Self) -> Self {
+        Self {
+            cutoff: self.cutoff.max(other.cutoff),
+            expiry: self.expiry.max(other.expiry),
+        }
+    }
+
     pub(super) fn cutoff(self) -> Cutoff {
         match self.cutoff {
             FOREVER => Cutoff::Forever,

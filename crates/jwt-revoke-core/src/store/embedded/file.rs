@@ -7,11 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use redb::{DatabaseError, backends::FileBackend};
+use redb::DatabaseError;
 
 use super::{
+    backend::SealableFile,
     database::{Database, Kept, LAYOUT, Unreadable},
     memory::Denylist,
+    origin::Witness,
 };
 use crate::{defaults, store::StoreError};
 
@@ -25,22 +27,43 @@ pub(super) fn open(
     store: &str,
     denylist: &Denylist,
     fresh: &Kept,
+    restored: Restored,
 ) -> Result<(Database, Option<Kept>), StoreError> {
+    let witness = Witness::beside(path);
+    let existing = || {
+        let (database, kept) = open_existing(path, store, denylist)?;
+        match witness.and_then(|witness| witness.objection(&kept)) {
+            None => {}
+            Some(objection) if restored == Restored::Yes => {
+                tracing::warn!(store, objection, "opened as a restored copy");
+            }
+            Some(objection) => {
+                return Err(refuse(store, &format!("{objection}: {RESTORE}")));
+            }
+        }
+        Ok((database, Some(kept)))
+    };
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Err(refuse(
             store,
             "a folder has that name: name a file in it, or remove it",
         )),
         Ok(found) if found.len() == 0 => Err(refuse(store, LOST)),
-        Ok(_) => {
-            open_existing(path, store, denylist).map(|(database, kept)| (database, Some(kept)))
-        }
+        Ok(_) => existing(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             match create(path, store, fresh) {
-                Ok(Some(database)) => Ok((database, None)),
+                Ok(Some(database)) => {
+                    if witness.is_some() {
+                        tracing::warn!(
+                            store,
+                            "there was a store here, and its file is gone: this one is new, and knows of no \
+                             revocation; docs/backup.md says how to go on safely"
+                        );
+                    }
+                    Ok((database, None))
+                }
                 // Another process was faster.
-                Ok(None) => open_existing(path, store, denylist)
-                    .map(|(database, kept)| (database, Some(kept))),
+                Ok(None) => existing(),
                 Err(error) => Err(error),
             }
         }
@@ -68,14 +91,18 @@ pub(super) fn create_folder(folder: &Path, store: &str) -> Result<(), StoreError
     })
 }
 
-fn open_existing(
+pub(super) fn open_existing(
     path: &Path,
     store: &str,
     denylist: &Denylist,
 ) -> Result<(Database, Kept), StoreError> {
     // The database trusts some of what it reads, and panics where it finds that wrong.
     let opened = catch_unwind(AssertUnwindSafe(|| {
-        let database = builder().open(path).map_err(|error| {
+        let opened = SealableFile::open(path).and_then(|file| {
+            let seal = file.seal();
+            Ok((builder().create_with_backend(file)?, seal))
+        });
+        let (database, seal) = opened.map_err(|error| {
             let in_use = matches!(error, DatabaseError::DatabaseAlreadyOpen);
             if in_use {
                 refuse(store, IN_USE)
@@ -83,7 +110,7 @@ fn open_existing(
                 unreadable(store, Unreadable::of(error))
             }
         })?;
-        let database = Database::new(database);
+        let database = Database::sealable(database, seal);
         let kept = database
             .load(denylist)
             .map_err(|error| unreadable(store, error))?;
@@ -129,10 +156,12 @@ fn create_at(
     let file = options
         .open(draft)
         .map_err(|error| io_failure(store, error))?;
-    let database = FileBackend::new(file)
-        .and_then(|backend| builder().create_with_backend(backend))
-        .map_err(|error| unreadable(store, Unreadable::of(error)))?;
-    let database = Database::new(database);
+    let opened = SealableFile::new(file).and_then(|file| {
+        let seal = file.seal();
+        Ok((builder().create_with_backend(file)?, seal))
+    });
+    let (database, seal) = opened.map_err(|error| unreadable(store, Unreadable::of(error)))?;
+    let database = Database::sealable(database, seal);
     database
         .initialise(fresh)
         .map_err(|error| unreadable(store, Unreadable::Failed(error)))?;
@@ -267,13 +296,23 @@ fn io_failure(store: &str, error: io::Error) -> StoreError {
     }
 }
 
-fn refuse(store: &str, reason: &str) -> StoreError {
+pub(super) fn refuse(store: &str, reason: &str) -> StoreError {
     StoreError::Open {
         store: store.into(),
         reason: reason.into(),
         source: None,
     }
 }
+
+/// Whether a file may be an older copy of the store that was there last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Restored {
+    Yes,
+    No,
+}
+
+const RESTORE: &str = "if it was restored on purpose, open it once as a restored copy and end what it has \
+                       forgotten (docs/backup.md); else put back the latest copy";
 
 const LOST: &str = "the file is empty, so it lost what it held: put back a copy; remove it only if \
                     it never held a revocation, or if the signing keys are replaced";

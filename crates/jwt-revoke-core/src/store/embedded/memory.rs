@@ -40,6 +40,11 @@ impl Denylist {
         expired.into_iter().map(|(digest, _)| digest).collect()
     }
 
+    /// A copy of all of them.
+    pub(super) fn all(&self) -> Vec<(Digest, Entry)> {
+        self.0.select(usize::MAX, |_| true)
+    }
+
     /// What they take, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.0.bytes()

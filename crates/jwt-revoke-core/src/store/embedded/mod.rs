@@ -5,6 +5,7 @@
 
 mod address;
 mod audit;
+mod backend;
 mod batch;
 mod builder;
 mod clock;
@@ -13,6 +14,8 @@ mod entry;
 mod file;
 mod kept;
 mod memory;
+mod origin;
+mod recover;
 mod rows;
 mod sessions;
 mod step;
@@ -24,18 +27,20 @@ use std::{
     fmt,
     path::Path,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
 use futures::channel::oneshot;
+use futures_timer::Delay;
 
 pub use self::{audit::AuditEntry, builder::EmbeddedBuilder};
 use self::{
-    clock::StoreClock,
+    clock::{LONGEST_WAIT, StoreClock},
     memory::Denylist,
     step::Step,
     writer::{Request, Waiter},
@@ -46,7 +51,9 @@ use crate::{
     guard::Consistency,
     meters::EmbeddedMeters,
     revocation::{Cutoff, Cutoffs, Horizons, Shard},
-    store::{Lookup, Revocation, Store, StoreError, Transition, Transitioned, WriteRefusal},
+    store::{
+        Lookup, Opened, Revocation, Store, StoreError, Transition, Transitioned, WriteRefusal,
+    },
 };
 
 /// A store in this process, in memory or durable in one file. Cheap to clone; all clones are one
@@ -58,13 +65,18 @@ use crate::{
 /// one process at a time. It is protected against accidents, not against whoever may write to it.
 ///
 /// **Failing closed**: when a write fails, its whole batch fails, and the store is out of service
-/// until it is opened again ([`StoreError::Poisoned`]). Until then a lookup still finds what is
-/// revoked for ever, and for all else is an error.
+/// ([`StoreError::Poisoned`]) until it could open its file again, which it tries about once a second: a full
+/// disk needs no restart. Meanwhile a lookup still finds what is revoked for ever, and for all else is an error.
+/// A file that is removed or replaced under the process is noticed within a second, and before a write is
+/// acknowledged; the store stays out of service until the process is restarted or the file is back. What another
+/// program wrote into the file is replaced by what this process knows.
 ///
-/// **Clock**: instants never run backwards, not even over a restart on a host whose clock was set
-/// back: by under an hour, the store goes on from the last instant it has seen; by more, it does not
-/// open. While it is ahead of the host's clock by more than half of
-/// [`HORIZON_MARGIN`](defaults::HORIZON_MARGIN), [`ready`](Store::ready) says so.
+/// **Backup**: a small file `.NAME.last` beside `NAME` counts the transactions, so that an older copy does not
+/// open by mistake; see docs/backup.md and [`EmbeddedBuilder::restored`].
+///
+/// **Clock**: a cutoff never lies behind the date of a session, not even over a restart on a host whose clock
+/// was set back: by under an hour, cutoffs go on from the last date in the file; by more, the store does not
+/// open. Sessions are dated by the host's clock and after what covers them.
 ///
 /// Entries are forgotten an hour after their horizon, which is how far the clock may go back; the
 /// records of sessions, [`HORIZON_MARGIN`](defaults::HORIZON_MARGIN) after their last token.
@@ -218,24 +230,36 @@ impl Store for EmbeddedStore {
 
     async fn transition(&self, transition: &Transition<'_>) -> Result<Transitioned, StoreError> {
         let step = Step::of(transition);
-        self.ask(|waiter| Request::Step(step, waiter)).await
+        let answer = self.ask(|waiter| Request::Step(step, waiter)).await;
+        if let Ok(Transitioned::Opened(Opened::OpenAt(date))) = answer {
+            // Or logins and sign-outs of one user, in turns, would run ahead of the clock.
+            wait(date.saturating_since(self.shared.clock.shown())).await;
+        }
+        answer
     }
 
     async fn now(&self, _shard: Shard) -> Result<Timestamp, StoreError> {
         self.shared.working()?;
         let clock = &self.shared.clock;
-        let now = clock.now();
-        if !clock.is_reserved(now) {
+        let Some((date, ahead)) = clock.date() else {
             return self.ask(|waiter| Request::Now(Some(waiter))).await;
-        }
-        if clock.runs_low(now) && !self.shared.nudged.swap(true, Ordering::AcqRel) {
+        };
+        if clock.runs_low() && !self.shared.nudged.swap(true, Ordering::AcqRel) {
             self.handle.send(&self.shared, Request::Now(None))?;
         }
-        Ok(now)
+        // The instant after a cutoff of this very millisecond: it is waited for, or a busy store would run
+        // ahead of its clock.
+        wait(ahead).await;
+        Ok(date)
     }
 
     async fn earliest_now(&self) -> Result<Timestamp, StoreError> {
-        self.now(Shard::FIRST).await
+        self.shared.working()?;
+        let shown = self.shared.clock.shown();
+        // After every cutoff of this moment. It is no date of a session, so it is not kept.
+        let earliest = self.shared.clock.next_date(shown);
+        wait(earliest.saturating_since(shown)).await;
+        Ok(earliest)
     }
 
     async fn require(&self, horizons: Horizons) -> Result<Horizons, StoreError> {
@@ -248,18 +272,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.shared.working()?;
-        let ahead = self.shared.clock.ahead();
-        if ahead > defaults::HORIZON_MARGIN / 2 {
-            return Err(StoreError::Clock {
-                store: self.shared.name.clone(),
-                reason: format!(
-                    "the host's clock was set back: it stands {ahead:?} behind what the store has \
-                     seen, and the store waits for it"
-                ),
-            });
-        }
-        Ok(())
+        self.shared.working()
     }
 }
 
@@ -269,6 +282,13 @@ impl fmt::Debug for EmbeddedStore {
             .field("name", &self.shared.name)
             .field("stats", &self.stats())
             .finish_non_exhaustive()
+    }
+}
+
+/// Waits for what is a moment ahead.
+async fn wait(ahead: Duration) {
+    if !ahead.is_zero() {
+        Delay::new(ahead.min(LONGEST_WAIT)).await;
     }
 }
 
@@ -291,7 +311,10 @@ struct Shared {
     name: String,
     denylist: Denylist,
     clock: StoreClock,
-    poisoned: OnceLock<String>,
+    /// Whether there is a fault, so that checks need no lock.
+    faulty: AtomicBool,
+    /// Why the store is out of service.
+    fault: Mutex<Option<String>>,
     waiting: AtomicUsize,
     commits: AtomicU64,
     sessions: AtomicU64,
@@ -307,7 +330,8 @@ impl Shared {
             name,
             denylist,
             clock,
-            poisoned: OnceLock::new(),
+            faulty: AtomicBool::new(false),
+            fault: Mutex::new(None),
             waiting: AtomicUsize::new(0),
             commits: AtomicU64::new(0),
             sessions: AtomicU64::new(0),
@@ -315,30 +339,51 @@ impl Shared {
         }
     }
 
-    /// An error once a write has failed.
+    /// An error while the store is out of service.
     fn working(&self) -> Result<(), StoreError> {
-        match self.poisoned.get() {
+        if !self.faulty.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        match &*self.fault() {
             None => Ok(()),
-            Some(reason) => Err(StoreError::Poisoned {
-                store: self.name.clone(),
-                reason: reason.clone(),
-            }),
+            Some(reason) => Err(self.out_of_service(reason)),
         }
     }
 
+    /// Takes the store out of service.
     fn poison(&self, reason: &str) {
-        if self.poisoned.set(reason.to_owned()).is_ok() {
+        let mut fault = self.fault();
+        if fault.as_deref() != Some(reason) {
             tracing::error!(store = self.name, reason, "the store is out of service");
+            *fault = Some(reason.to_owned());
         }
+        self.faulty.store(true, Ordering::Release);
     }
 
-    /// The writer is gone, and so is the request.
-    fn gone(&self) -> StoreError {
-        self.poison("its writer has ended");
+    /// Puts it back into service.
+    fn mend(&self) {
+        let mut fault = self.fault();
+        *fault = None;
+        self.faulty.store(false, Ordering::Release);
+    }
+
+    fn fault(&self) -> MutexGuard<'_, Option<String>> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn out_of_service(&self, reason: &str) -> StoreError {
         StoreError::Poisoned {
             store: self.name.clone(),
-            reason: self.poisoned.get().cloned().unwrap_or_default(),
+            reason: reason.to_owned(),
         }
+    }
+
+    /// The writer has dropped a request: it is gone, or has panicked.
+    fn gone(&self) -> StoreError {
+        if !self.faulty.load(Ordering::Acquire) {
+            self.poison("its writer has ended");
+        }
+        self.out_of_service(self.fault().as_deref().unwrap_or_default())
     }
 }
 

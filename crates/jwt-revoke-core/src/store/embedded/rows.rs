@@ -59,6 +59,26 @@ impl SessionRows {
         .collect()
     }
 
+    /// At most `limit` of them, in the order of digests from `first` on, and around.
+    pub(super) fn some_of_user(
+        &self,
+        subject: &Digest,
+        first: &Digest,
+        limit: usize,
+    ) -> Result<Vec<Digest>, Unreadable> {
+        let (subject, first) = (subject.as_bytes(), first.as_bytes());
+        let behind = (subject, first)..=(subject, &[u8::MAX; 16]);
+        let before = (subject, &[0; 16])..(subject, first);
+        let behind = self.users.range(behind).map_err(Unreadable::of)?;
+        let before = self.users.range(before).map_err(Unreadable::of)?;
+        let rows = behind.chain(before).take(limit);
+        rows.map(|row| {
+            let (key, _) = row.map_err(Unreadable::of)?;
+            Ok(Digest::from_bytes(*key.value().1))
+        })
+        .collect()
+    }
+
     /// At most `limit` sessions that may have to be forgotten at `now`.
     pub(super) fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Digest>, Unreadable> {
         let until = ..=(now.as_millis(), &[u8::MAX; 16]);

@@ -40,22 +40,33 @@ impl Batch<'_> {
         let record = &open.record;
         let cutoffs = self.cutoffs(&open.covering);
         let earliest = match cutoffs.highest() {
-            None => self.now,
+            None => self.clock,
             Some(Cutoff::Forever) => {
-                let index = cutoffs.covering(self.now).unwrap_or_default();
+                let index = cutoffs.covering(self.clock).unwrap_or_default();
                 return Ok(Opened::Revoked(index));
             }
+            // The cutoff's clock was ahead: whether the login began before it cannot be told, nor be waited for.
+            Some(Cutoff::At(cutoff))
+                if cutoff >= open.since
+                    && cutoff > self.clock.saturating_add(defaults::MAX_CUTOFF_AHEAD) =>
+            {
+                return Ok(Opened::OpenAt(cutoff.saturating_add(MILLISECOND)));
+            }
             Some(Cutoff::At(cutoff)) if cutoff >= open.since => return Ok(Opened::Stale),
-            Some(Cutoff::At(cutoff)) => self.now.max(cutoff.saturating_add(MILLISECOND)),
+            Some(Cutoff::At(cutoff)) => self.clock.max(cutoff.saturating_add(MILLISECOND)),
         };
         // As far ahead as a cutoff may have pushed it, and not a millisecond less, or a caller who
         // does as told would be told so again.
-        let latest = earliest.max(self.now.saturating_add(defaults::MAX_CUTOFF_AHEAD));
-        let oldest = self.now.saturating_sub(defaults::MAX_OPENING_AGE);
+        let latest = earliest.max(self.clock.saturating_add(defaults::MAX_CUTOFF_AHEAD));
+        let oldest = self.clock.saturating_sub(defaults::MAX_OPENING_AGE);
         if cutoffs.covering(record.opened_at).is_some()
             || !(oldest..=latest).contains(&record.opened_at)
         {
             return Ok(Opened::OpenAt(earliest));
+        }
+        // The clock has run back since the login began, perhaps behind a cutoff.
+        if open.since > earliest.max(self.now).saturating_add(MILLISECOND) {
+            return Ok(Opened::Stale);
         }
         // It was opened by an earlier attempt, and has been ended since.
         if self.cutoff(&record.entry).is_some() {
@@ -70,9 +81,12 @@ impl Batch<'_> {
         }
         let subject = open.user.subject;
         let evicted = match open.cap {
-            None => Vec::new(),
+            None => {
+                self.clear_some(subject, record.entry)?;
+                Vec::new()
+            }
             Some(cap) => {
-                let live = self.live(subject)?;
+                let live = self.live_and_clear(subject)?;
                 let Some(evicted) = make_room(live, cap) else {
                     return Ok(Opened::Full);
                 };
@@ -80,6 +94,7 @@ impl Batch<'_> {
             }
         };
         self.now = self.now.max(record.opened_at);
+        self.used = self.used.max(record.opened_at);
         let entry = record.entry;
         self.changes
             .sessions
@@ -100,7 +115,7 @@ impl Batch<'_> {
             &asked.presented,
             asked.attempt,
             &asked.proposal,
-            self.now,
+            self.clock,
             &asked.policy,
         );
         let Some(kept) = kept.filter(|_| commit != Commit::Nothing) else {
@@ -119,6 +134,8 @@ impl Batch<'_> {
             }),
             Effect::EndSession => self.end_session(&kept, &asked.user, cause),
             Effect::EndSubject(at) => {
+                // Also what has no record, and was dated ahead.
+                let at = at.max(self.now);
                 let later = self.opened_after(asked.user.subject, at)?;
                 self.end_session(&kept, &asked.user, cause);
                 let audit = audit(
@@ -165,7 +182,7 @@ impl Batch<'_> {
 
     fn list(&mut self, user: &User) -> Result<Transitioned, StoreError> {
         let kept = self.of_user(user.subject)?.into_iter();
-        let unexpired = kept.filter(|kept| kept.is_unexpired(self.now));
+        let unexpired = kept.filter(|kept| kept.is_unexpired(self.clock));
         let listed = unexpired.map(|kept| (kept.session, kept.record));
         Ok(Transitioned::Listed(listed.collect()))
     }
@@ -175,7 +192,7 @@ impl Batch<'_> {
             // A clock that was ahead must not have a spend seem later than the change.
             let record = &mut kept.record;
             let before = record.privileges_changed_at.max(record.last_used_at);
-            record.privileges_changed_at = self.now.max(before);
+            record.privileges_changed_at = self.clock.max(before);
             self.save(kept);
         }
         Ok(Transitioned::Marked)
@@ -192,7 +209,7 @@ impl Batch<'_> {
     /// Deletes, of the sessions that are due, those that have no token left. Returns how many they
     /// were, and how many it has looked at.
     pub(super) fn forget_sessions(&mut self) -> Result<(usize, usize), StoreError> {
-        let now = self.now;
+        let now = self.shared.clock.settled();
         let due = self.read(|rows| rows.due(now, defaults::PURGE_SLICE))?;
         let mut forgotten = 0;
         for entry in &due {
@@ -229,14 +246,58 @@ impl Batch<'_> {
 
     /// The user's sessions that can be used, the oldest first.
     fn live(&mut self, subject: Digest) -> Result<Vec<KeptSession>, StoreError> {
-        let cutoff = self.cutoff(&subject);
-        let now = self.now;
-        let mut live = self.of_user(subject)?;
-        live.retain(|kept| {
-            let covered = cutoff.is_some_and(|cutoff| cutoff.covers(kept.record.opened_at));
-            !covered && kept.is_unexpired(now)
-        });
+        let clock = self.clock;
+        let (mut live, _) = self.by_cutoff(subject)?;
+        live.retain(|kept| kept.is_unexpired(clock));
         Ok(live)
+    }
+
+    /// The same. Where many records are covered by a cutoff some of them are deleted, so that a user who logs in
+    /// and out for ever does not slow down every login: a token of theirs is refused with or without a record.
+    fn live_and_clear(&mut self, subject: Digest) -> Result<Vec<KeptSession>, StoreError> {
+        let clock = self.clock;
+        let (mut live, covered) = self.by_cutoff(subject)?;
+        if covered.len() > SPARE {
+            for kept in covered.iter().take(SPARE) {
+                self.changes.sessions.kept.insert(kept.record.entry, None);
+            }
+        }
+        live.retain(|kept| kept.is_unexpired(clock));
+        Ok(live)
+    }
+
+    /// The same where sessions are not counted: a few records of the user are looked at, at random, and more of
+    /// them than a login adds.
+    fn clear_some(&mut self, subject: Digest, random: Digest) -> Result<(), StoreError> {
+        let Some(cutoff) = self.cutoff(&subject) else {
+            return Ok(());
+        };
+        let rows = self.read(|rows| rows.some_of_user(&subject, &random, SPARE + LOOKED_AT))?;
+        if rows.len() < SPARE {
+            return Ok(());
+        }
+        for entry in rows.iter().take(LOOKED_AT) {
+            if let Some(kept) = self.kept(entry)?
+                && cutoff.covers(kept.record.opened_at)
+            {
+                self.changes.sessions.kept.insert(*entry, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// The user's sessions, the oldest first: those that no cutoff of the user covers, and those that one does.
+    fn by_cutoff(
+        &mut self,
+        subject: Digest,
+    ) -> Result<(Vec<KeptSession>, Vec<KeptSession>), StoreError> {
+        let cutoff = self.cutoff(&subject);
+        let all = self.of_user(subject)?.into_iter();
+        Ok(
+            all.partition(|kept| {
+                !cutoff.is_some_and(|cutoff| cutoff.covers(kept.record.opened_at))
+            }),
+        )
     }
 
     /// The user's sessions that were opened after `at`. What cannot be read is none: it must not keep the
@@ -331,5 +392,11 @@ fn audit(dimension: Dimension, value: &str, user: &User, cause: &str) -> Audit {
         actor: None,
     }
 }
+
+/// How many records that a cutoff covers a user may have before some are deleted, and how many at a time.
+const SPARE: usize = 100;
+
+/// How many records a login looks at where it counts none.
+const LOOKED_AT: usize = 10;
 
 const MILLISECOND: std::time::Duration = std::time::Duration::from_millis(1);

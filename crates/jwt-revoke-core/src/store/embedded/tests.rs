@@ -14,7 +14,11 @@ use futures::{
 };
 use redb::{BackendError, StorageBackend};
 
-use super::*;
+use super::{
+    database::{Database, Kept, Unreadable},
+    origin::{Look, Origin},
+    *,
+};
 use crate::{
     revocation::{Digest, Dimension, Placement},
     session::{AttemptId, Identity, Outcome, Policy, Presented, Proposal, Record},
@@ -202,7 +206,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 fn open(disk: &Disk) -> EmbeddedStore {
     EmbeddedStore::builder()
-        .start_on(disk.clone(), "a test's disk")
+        .start_on(disk.clone(), "a test's disk", None)
         .unwrap()
 }
 
@@ -322,6 +326,107 @@ fn r9_a_writer_that_panics_takes_the_store_out_of_service() {
     assert!(catch_unwind(AssertUnwindSafe(|| drop(store))).is_ok());
 }
 
+/// A disk from which the store is opened again after a failure.
+struct Removable(Disk);
+
+impl Origin for Removable {
+    fn open(&mut self, _: &str, denylist: &Denylist) -> Result<(Database, Kept), StoreError> {
+        let backend = self.0.clone();
+        let opened = redb::Builder::new().create_with_backend(backend);
+        let failed = |error| file::unreadable("a test's disk", error);
+        let database = Database::new(opened.map_err(|error| failed(Unreadable::of(error)))?);
+        let kept = database.load(denylist).map_err(failed)?;
+        Ok((database, kept))
+    }
+
+    fn look(&self) -> Look {
+        Look::Same
+    }
+
+    fn committed(&mut self, _: u64, _: u64) {}
+}
+
+fn open_removable(disk: &Disk) -> EmbeddedStore {
+    let origin: Box<dyn Origin> = Box::new(Removable(disk.clone()));
+    EmbeddedStore::builder()
+        .start_on(disk.clone(), "a test's disk", Some(origin))
+        .unwrap()
+}
+
+/// Repeats a revocation until it is acknowledged.
+fn revoke_at_last(store: &EmbeddedStore, entry: &Revocation) {
+    let limit = std::time::Instant::now() + Duration::from_secs(60);
+    while let Err(error) = block_on(store.revoke(std::slice::from_ref(entry))) {
+        assert!(matches!(error, StoreError::Poisoned { .. }), "{error}");
+        assert!(std::time::Instant::now() < limit, "{error}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn r73_after_a_full_disk_the_store_goes_on_by_itself() {
+    for panics in [false, true] {
+        let disk = Disk::default();
+        let store = open_removable(&disk);
+        let (before, after) = (subject("alice"), jti("after"));
+        block_on(store.revoke(std::slice::from_ref(&before))).unwrap();
+        let client = Client::new(&store, &strict());
+        client.open(&store).unwrap();
+        for round in 0..3 {
+            disk.platter().panics = panics;
+            disk.fail_after(round * 7);
+            let failed =
+                (0..40).find_map(|n| block_on(store.revoke(&[jti(&format!("{n}"))])).err());
+            assert!(
+                matches!(failed, Some(StoreError::Poisoned { .. })),
+                "{failed:?}"
+            );
+            // Out of service as long as the disk is full.
+            assert!(block_on(store.ready()).is_err());
+            assert!(find(&store, jti("never revoked").digest).is_err());
+            disk.platter().panics = false;
+            disk.platter().budget = None;
+            revoke_at_last(&store, &after);
+            block_on(store.ready()).unwrap();
+            assert_eq!(find(&store, jti("never revoked").digest).unwrap(), None);
+            assert!(find(&store, before.digest).unwrap().is_some());
+        }
+        let outcome = client.rotate(&store, 1, &strict()).unwrap();
+        assert!(matches!(outcome, Outcome::Rotated(_)), "{outcome:?}");
+        drop(store);
+        let store = open(&disk);
+        for entry in [before, after] {
+            assert!(find(&store, entry.digest).unwrap().is_some());
+        }
+    }
+}
+
+#[test]
+fn r74_what_the_disk_forgot_meanwhile_is_put_back_from_memory() {
+    let disk = Disk::default();
+    let store = open_removable(&disk);
+    let older = disk.platter().synced.clone();
+    let revoked = [subject("alice"), jti("dead")];
+    block_on(store.revoke(&revoked)).unwrap();
+    disk.fail_after(0);
+    block_on(store.revoke(&[jti("lost")])).unwrap_err();
+    {
+        let mut platter = disk.platter();
+        platter.seen = older.clone();
+        platter.synced = older;
+        platter.budget = None;
+    }
+    revoke_at_last(&store, &jti("after"));
+    let cutoff = find(&store, revoked[0].digest).unwrap();
+    drop(store);
+    let store = open(&disk);
+    assert_eq!(find(&store, revoked[0].digest).unwrap(), cutoff);
+    assert_eq!(
+        find(&store, revoked[1].digest).unwrap(),
+        Some(Cutoff::Forever)
+    );
+}
+
 #[test]
 fn what_queues_up_behind_a_commit_is_one_commit() {
     let disk = Disk::default();
@@ -402,7 +507,7 @@ fn a_write_that_nobody_waits_for_is_made_all_the_same() {
 fn r9_a_file_of_another_layout_or_another_program_is_an_error() {
     const META: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("meta");
     let refusal = |disk: &Disk| {
-        let opened = EmbeddedStore::builder().start_on(disk.clone(), "a test's disk");
+        let opened = EmbeddedStore::builder().start_on(disk.clone(), "a test's disk", None);
         let error = opened.unwrap_err();
         assert!(matches!(error, StoreError::Layout { .. }), "{error}");
         error.to_string()
@@ -608,7 +713,9 @@ fn s4_reuse_after_a_clock_that_was_ahead_ends_all_that_it_opened() {
     let start = |shown| {
         let clock = Arc::new(crate::FakeClock::new(shown));
         let builder = EmbeddedStore::builder().with_clock(clock);
-        builder.start_on(disk.clone(), "a test's disk").unwrap()
+        builder
+            .start_on(disk.clone(), "a test's disk", None)
+            .unwrap()
     };
     let day = Duration::from_secs(24 * 3_600);
     let store = start(right);
@@ -651,7 +758,10 @@ fn s5_a_sign_out_in_one_transaction_with_a_login_that_is_dated_ahead_reaches_it(
     let now = block_on(store.now(shard())).unwrap();
     let client = Client::at(now.saturating_add(Duration::from_secs(4)), &strict());
     let (first, sign_out) = ([jti("x")], [subject("alice")]);
-    let opening = client.opening();
+    let opening = Opening {
+        since: now,
+        ..client.opening()
+    };
     let login = Transition::Open(&opening);
     let held = disk.hold();
     let mut before = store.revoke(&first).boxed();
@@ -669,9 +779,8 @@ fn s5_a_sign_out_in_one_transaction_with_a_login_that_is_dated_ahead_reaches_it(
     assert!(signed_out.unwrap() >= client.record.opened_at);
     let outcome = client.rotate(&store, 1, &strict()).unwrap();
     assert_eq!(outcome, Outcome::Ended);
-    // Whoever logs in now is dated behind it.
-    let after = Client::new(&store, &strict());
-    assert!(after.record.opened_at > client.record.opened_at);
+    let cutoff = find(&store, subject("alice").digest).unwrap().unwrap();
+    assert!(cutoff.covers(client.record.opened_at));
     block_on(before).unwrap();
 }
 
@@ -724,7 +833,7 @@ fn r9_a_file_with_a_record_that_cannot_be_read_does_not_open() {
         let row = (&[0; 16], 0, &[9, 9, 9][..]);
         sessions.insert(client.entry.as_bytes(), row).unwrap();
     });
-    let opened = EmbeddedStore::builder().start_on(disk, "a test's disk");
+    let opened = EmbeddedStore::builder().start_on(disk, "a test's disk", None);
     let text = opened.unwrap_err().to_string();
     assert!(
         text.contains("the record of a session is damaged"),

@@ -1,6 +1,7 @@
 //! The one thread that writes.
 
 use std::{
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering, mpsc},
     time::Instant,
@@ -11,9 +12,11 @@ use futures::channel::oneshot;
 use super::{
     Shared,
     audit::AuditEntry,
-    batch::Batch,
-    database::{Changes, Database},
+    batch::{Batch, Used},
+    database::{Changes, Committed, Database},
     entry::KeptHorizons,
+    origin::{Look, Origin},
+    recover::Retry,
     step::Step,
 };
 use crate::{
@@ -41,20 +44,36 @@ pub(super) type Waiter<T> = oneshot::Sender<Result<T, StoreError>>;
 /// in one transaction, shows it to lookups, and only then answers.
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
-    pub(super) database: Database,
+    /// None while it is out of service and could not be opened again.
+    pub(super) database: Option<Database>,
+    /// None in memory.
+    pub(super) origin: Option<Box<dyn Origin>>,
+    pub(super) retry: Retry,
     pub(super) horizons: KeptHorizons,
+    /// The number of the last transaction.
+    pub(super) commits: u64,
     pub(super) requests: mpsc::Receiver<Request>,
 }
 
 impl Writer {
     /// Writes until the last handle is gone, and closes the file.
     ///
-    /// The database panics on some of what it did not expect. Then nothing would ever be written
-    /// again, so the store is out of service; and since the database may panic once more when it
-    /// is dropped, that happens outside of the first panic.
+    /// The database panics on some of what it did not expect. The store is out of service then until it
+    /// could be opened again; and since the database may panic once more when it is dropped, that happens
+    /// outside of the first panic.
     pub(super) fn run(mut self) {
-        if catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+        while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
             self.shared.poison("its writer panicked");
+            if self.origin.is_none() {
+                break;
+            }
+        }
+        if let Some(database) = self
+            .database
+            .as_ref()
+            .filter(|_| self.shared.working().is_err())
+        {
+            database.seal();
         }
         // The panic has been reported; all that is left undone is tidying up.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(self)));
@@ -62,6 +81,7 @@ impl Writer {
 
     fn work(&mut self) {
         let mut next_purge = Instant::now();
+        let mut next_look = Instant::now() + defaults::PROBE_INTERVAL;
         loop {
             if next_purge <= Instant::now() {
                 // Slice by slice, and requests between the slices.
@@ -70,7 +90,15 @@ impl Writer {
                     _ => Instant::now() + defaults::PURGE_INTERVAL,
                 };
             }
-            let wait = next_purge.saturating_duration_since(Instant::now());
+            if next_look <= Instant::now() {
+                self.look_after();
+                next_look = Instant::now() + defaults::PROBE_INTERVAL;
+            }
+            let next = match self.origin {
+                Some(_) => next_purge.min(next_look),
+                None => next_purge,
+            };
+            let wait = next.saturating_duration_since(Instant::now());
             match self.requests.recv_timeout(wait) {
                 Ok(first) => {
                     let batch = self.queued_behind(first);
@@ -83,25 +111,86 @@ impl Writer {
         self.close();
     }
 
-    /// Commits `changes` and shows them to lookups.
-    pub(super) fn commit(&mut self, changes: &Changes) -> Result<(), StoreError> {
+    /// Once a second: goes on after a failure, and notices what has become of the file.
+    fn look_after(&mut self) {
+        self.recover();
+        if self.is_whole().is_ok() && self.shared.clock.is_reserved_in_vain() {
+            // Or a crash would leave the dates of a clock that has been put right.
+            let changes = Changes::new(self.shared.clock.reserve(Timestamp::EPOCH));
+            let _ = self.commit(&changes, None);
+        }
+    }
+
+    /// An error unless the store is in service and its file is the one that was opened.
+    pub(super) fn is_whole(&mut self) -> Result<(), StoreError> {
         self.shared.working()?;
-        match self.database.commit(changes) {
-            Ok(sessions) => self.shared.sessions.store(sessions, Ordering::Relaxed),
-            Err(error) => {
-                self.shared.poison(&error.to_string());
-                return self.shared.working();
+        match self.origin.as_ref().map(|origin| origin.look()) {
+            None | Some(Look::Same) => Ok(()),
+            Some(Look::Gone(reason)) => {
+                self.shared.poison(reason);
+                self.shared.working()
+            }
+            Some(Look::Written) => {
+                tracing::warn!(
+                    store = self.shared.name,
+                    "another program has written to the file of the store, or touched it: it is read again"
+                );
+                self.reopen().map(drop).or_else(|error| {
+                    self.shared.poison(&error.to_string());
+                    self.shared.working()
+                })
             }
         }
-        self.shared.commits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Commits `changes` and shows them to lookups.
+    pub(super) fn commit(
+        &mut self,
+        changes: &Changes,
+        used: Option<Used>,
+    ) -> Result<(), StoreError> {
+        self.shared.working()?;
+        let Some(database) = &self.database else {
+            return Err(self.shared.gone());
+        };
+        let committed = match database.commit(changes) {
+            Ok(committed) => committed,
+            Err(error) => {
+                self.shared.poison(&failed_write(error));
+                return self.shared.working();
+            }
+        };
+        if let Some(Look::Gone(reason)) = self.origin.as_ref().map(|origin| origin.look()) {
+            self.shared.poison(reason);
+            return self.shared.working();
+        }
         for (digest, entry) in &changes.entries {
             self.shared.denylist.insert(*digest, *entry);
         }
         self.shared.denylist.remove(&changes.removed);
         self.horizons = changes.horizons.unwrap_or(self.horizons);
+        if let Some(used) = used {
+            if let Some(cut) = used.cut {
+                self.shared.clock.cut(cut);
+            }
+            self.shared.clock.reach(used.date);
+        }
+        self.committed(&committed, changes);
+        Ok(())
+    }
+
+    /// Takes note of a transaction that came through.
+    pub(super) fn committed(&mut self, committed: &Committed, changes: &Changes) {
+        self.commits = committed.number;
+        if let Some(origin) = &mut self.origin {
+            origin.committed(committed.id, committed.number);
+        }
+        self.shared
+            .sessions
+            .store(committed.sessions, Ordering::Relaxed);
+        self.shared.commits.fetch_add(1, Ordering::Relaxed);
         self.shared.clock.set_reserved(changes.clock);
         self.shared.nudged.store(false, Ordering::Release);
-        Ok(())
     }
 
     fn queued_behind(&self, first: Request) -> Vec<Request> {
@@ -119,9 +208,16 @@ impl Writer {
 
     fn serve(&mut self, batch: Vec<Request>) {
         let shared = Arc::clone(&self.shared);
-        let now = shared.clock.now();
-        let mut reserve = !shared.clock.is_reserved(now);
-        let mut work = Batch::new(&shared, &self.database, self.horizons, now);
+        let whole = self.is_whole();
+        let Some(database) = self.database.as_ref().filter(|_| whole.is_ok()) else {
+            for request in batch {
+                request.refuse(&shared);
+            }
+            return;
+        };
+        let clock = shared.clock.shown();
+        let mut reserve = false;
+        let mut work = Batch::new(&shared, database, self.horizons, clock);
         let mut answers = Vec::with_capacity(batch.len());
         for request in batch {
             match request {
@@ -138,25 +234,22 @@ impl Writer {
                     answers.push(Answer::Horizons(waiter, in_force));
                 }
                 Request::Now(waiter) => {
-                    reserve |= shared.clock.runs_low(now);
-                    let now = work.now;
-                    answers.extend(waiter.map(|waiter| Answer::Instant(waiter, now)));
+                    reserve |= waiter.is_some() || shared.clock.runs_low();
+                    if let Some(waiter) = waiter {
+                        let date = shared.clock.next_date(clock);
+                        work.now = work.now.max(date);
+                        work.used = work.used.max(date);
+                        answers.push(Answer::Instant(waiter, date));
+                    }
                 }
                 Request::Audit(limit, waiter) => answers.push(Answer::Audit(limit, waiter)),
                 Request::Purge(waiter) => answers.push(Answer::Purge(waiter)),
             }
         }
-        let (changes, reached) = work.finish();
-        let result = if reserve || !changes.is_empty() {
-            self.commit(&changes)
-        } else {
-            shared.working()
-        };
-        if result.is_ok() {
-            if !changes.entries.is_empty() {
-                shared.clock.pass(reached);
-            }
-            shared.clock.reach(reached);
+        let (changes, used) = work.finish();
+        // What fails has poisoned the store, and the answers say so.
+        if reserve || !changes.is_empty() {
+            let _ = self.commit(&changes, Some(used));
         }
         for answer in answers {
             self.answer(answer);
@@ -180,7 +273,10 @@ impl Writer {
     }
 
     fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        let audit = self.database.audit(limit);
+        let Some(database) = &self.database else {
+            return Err(self.shared.gone());
+        };
+        let audit = database.audit(limit);
         audit.map_err(|error| error.while_running(&self.shared.name))
     }
 
@@ -198,12 +294,17 @@ impl Writer {
     /// Forgets entries whose expiry is so long past that no clock which this store would accept
     /// after a restart can make a token live that they cover, and sessions that have no token left.
     fn purge_slice(&mut self) -> Result<Slice, StoreError> {
-        self.shared.working()?;
+        self.is_whole()?;
         let shared = Arc::clone(&self.shared);
-        let now = shared.clock.now();
-        let past = now.saturating_sub(defaults::CLOCK_TOLERANCE);
+        let Some(database) = &self.database else {
+            return Err(shared.gone());
+        };
+        let past = shared
+            .clock
+            .settled()
+            .saturating_sub(defaults::CLOCK_TOLERANCE);
         let expired = shared.denylist.expired(past, defaults::PURGE_SLICE);
-        let mut work = Batch::new(&shared, &self.database, self.horizons, now);
+        let mut work = Batch::new(&shared, database, self.horizons, shared.clock.shown());
         // Expired entries must not stay because a session cannot be read.
         let (sessions, looked_at) = work.forget_sessions().unwrap_or_else(|error| {
             tracing::error!(store = shared.name, %error, "could not forget sessions");
@@ -216,20 +317,30 @@ impl Writer {
         };
         changes.removed = expired;
         if !changes.is_empty() {
-            self.commit(&changes)?;
+            self.commit(&changes, None)?;
         }
         Ok(slice)
     }
 
     /// Takes back the instants that were reserved and not used.
-    fn close(&self) {
+    fn close(&mut self) {
         if self.shared.working().is_err() {
             return;
         }
-        let changes = Changes::new(self.shared.clock.now());
-        if let Err(error) = self.database.commit(&changes) {
+        let Some(database) = &self.database else {
+            return;
+        };
+        let changes = Changes::new(self.shared.clock.last());
+        match database.commit(&changes) {
+            Ok(committed) => {
+                if let Some(origin) = &mut self.origin {
+                    origin.committed(committed.id, committed.number);
+                }
+            }
             // All that was acknowledged is in the file; only the clock is ahead a little.
-            tracing::warn!(store = self.shared.name, %error, "could not close the store cleanly");
+            Err(error) => {
+                tracing::warn!(store = self.shared.name, %error, "could not close the store cleanly");
+            }
         }
     }
 }
@@ -242,6 +353,35 @@ impl Request {
             _ => 1,
         }
     }
+
+    /// Answers that the store is out of service.
+    fn refuse(self, shared: &Shared) {
+        match self {
+            Self::Revoke(_, waiter) => send(waiter, Err(shared.gone())),
+            Self::Step(_, waiter) => send(waiter, Err(shared.gone())),
+            Self::Require(_, waiter) => send(waiter, Err(shared.gone())),
+            Self::Now(Some(waiter)) => send(waiter, Err(shared.gone())),
+            Self::Now(None) => {}
+            Self::Audit(_, waiter) => send(waiter, Err(shared.gone())),
+            Self::Purge(waiter) => send(waiter, Err(shared.gone())),
+        }
+    }
+}
+
+/// Why a write failed, and what to do.
+fn failed_write(error: redb::Error) -> String {
+    let mend = match &error {
+        redb::Error::Io(error) => match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space",
+            io::ErrorKind::FileTooLarge => "raise the limit on the size of files",
+            io::ErrorKind::ReadOnlyFilesystem => "mount its file system for writing",
+            _ => "see that the disk is well",
+        },
+        _ => "see that the disk is well",
+    };
+    format!(
+        "a write failed ({error}): {mend}; the store goes on by itself when it can be written again"
+    )
 }
 
 /// What one transaction has forgotten.

@@ -190,7 +190,7 @@ impl Inner {
                         || cutoff == Cutoff::Forever && revocation.counts_from > settled;
                     self.keep_own(shard, digest, cutoff, life, lasting);
                 }
-                Ok(self.saw(shard, now))
+                Ok(self.used(shard, now))
             }
             _ => Err(odd()),
         }

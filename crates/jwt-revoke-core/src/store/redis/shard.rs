@@ -33,6 +33,7 @@ pub(super) struct ShardState {
     pub(super) epoch: Vec<u8>,
     /// How long it answers "unknown".
     pub(super) healing: Duration,
+    /// The date that was asked for, or the instant of a cutoff that is written now.
     pub(super) now: Timestamp,
     /// How long until the server's clock shows that.
     pub(super) ahead: Duration,
@@ -50,17 +51,23 @@ pub(super) struct ShardState {
 pub(super) enum Probe {
     /// To see.
     Look,
-    /// To see that it can be written, and to have its instant kept.
+    /// To see that it can be written.
     Write,
+    /// To date a session by its instant, which is kept.
+    Date,
 }
 
-/// What the server's clock has shown.
+/// Instants of the server.
 #[derive(Default)]
 pub(super) struct Clocks {
-    /// The latest instant of each shard, in milliseconds.
-    pub(super) seen: [AtomicU64; SHARDS as usize],
+    /// The latest of each shard that dates a session or a cutoff of this process, in milliseconds. A shard
+    /// that lost it in a failover is given it again. What a probe saw is not among them: it may come from a
+    /// clock that is put right a moment later.
+    pub(super) used: [AtomicU64; SHARDS as usize],
     /// The server's clock less ours, in milliseconds.
     pub(super) offset: AtomicI64,
+    /// When the log last told that a shard's dates are ahead of its clock, in milliseconds since 1970.
+    pub(super) warned: AtomicU64,
     /// What the clock of each shard's server showed last.
     pub(super) shown: [Mutex<Shown>; SHARDS as usize],
 }
@@ -86,6 +93,11 @@ impl Shown {
 }
 
 impl ShardState {
+    /// What the server's clock showed.
+    pub(super) fn shown(&self) -> Timestamp {
+        self.now.saturating_sub(self.ahead)
+    }
+
     /// Reads the answer of `state.lua`; `None` if it is another.
     pub(super) fn read(answer: &[Reply]) -> Option<Self> {
         let [
@@ -126,11 +138,6 @@ impl ShardState {
         })
     }
 
-    /// What the server's clock shows.
-    pub(super) fn shown(&self) -> Timestamp {
-        self.now.saturating_sub(self.ahead)
-    }
-
     /// Whether entries may be missing from the log that tokens still need: it was trimmed when the access
     /// horizon was shorter, or by a clock that was wrong.
     pub(super) fn is_log_short(&self) -> bool {
@@ -155,15 +162,16 @@ impl Inner {
         let answer = answer?;
         let state = ShardState::read(&answer).ok_or_else(|| self.odd(&answer))?;
         self.showed(shard, &state);
-        // What the server said, not what was seen meanwhile: that it has not promised to keep.
-        self.saw(shard, state.now);
-        self.learn(&state);
+        self.learn(shard, &state);
         Ok(state)
     }
 
-    /// Remembers the horizons that any process has stated: a shard that loses its data is told them again
-    /// by whoever makes it.
-    pub(super) fn learn(&self, state: &ShardState) {
+    /// Takes note of the server's clock, and of the horizons that any process has stated: whichever process
+    /// makes a shard again that lost its data states them there.
+    pub(super) fn learn(&self, shard: Shard, state: &ShardState) {
+        let offset = self.offset_of(state.shown());
+        self.clocks.offset.store(offset, Ordering::Relaxed);
+        self.warn_of_dates_ahead(shard, state);
         if let Some(stated) = state.stated {
             self.healing.require(stated);
         }
@@ -177,6 +185,7 @@ impl Inner {
         let word = match probe {
             Probe::Look => "look",
             Probe::Write => "write",
+            Probe::Date => "date",
         };
         let mut words = self.keys.of_script(shard);
         words.word(LAYOUT);
@@ -185,8 +194,9 @@ impl Inner {
         words.word(self.random_epoch()?);
         words.number(millis(self.settings.healing));
         words.word(word);
-        let seen = &self.clocks.seen[usize::from(shard.number())];
-        words.number(seen.load(Ordering::Relaxed));
+        let used = &self.clocks.used[usize::from(shard.number())];
+        words.number(used.load(Ordering::Relaxed));
+        words.number(self.latest_date().as_millis());
         Ok(words)
     }
 
@@ -203,21 +213,30 @@ impl Inner {
         join_all(states).await.into_iter().collect()
     }
 
-    /// The instant of a shard, which no process sees run back. It may be the birth of a session, so
-    /// the server keeps it: no cutoff that is written later falls short of it.
+    /// The date of a session that begins now. The server keeps it: no cutoff that is written later falls
+    /// short of it. One so far ahead that its tokens are refused is an error, and not kept.
     pub(super) async fn now(self: &Arc<Self>, shard: Shard) -> Result<Timestamp, StoreError> {
         self.is_started()?;
-        let state = self.state(shard, Probe::Write, self.deadline()).await?;
+        let state = self.state(shard, Probe::Date, self.deadline()).await?;
         self.notice(shard, Some(&state.epoch));
-        // The instant after a cutoff of this very millisecond: it is waited for, or a shard that is
-        // busy would run ahead of its server. One whose server was set back is ahead anyway.
-        if state.ahead <= LONGEST_WAIT {
-            sleep(state.ahead).await;
+        if state.now > self.latest_date() {
+            let ahead = self.offset_of(state.now).unsigned_abs() / 1_000;
+            return Err(StoreError::Clock {
+                store: self.name.clone(),
+                reason: format!(
+                    "it is {ahead} s ahead of the clock of this host, so a token that it dates would be \
+                     refused until then: synchronise both with NTP"
+                ),
+            });
         }
+        self.used(shard, state.now);
+        // The instant after a cutoff of this very millisecond: it is waited for, or a shard that is
+        // busy would run ahead of its server.
+        sleep(state.ahead.min(LONGEST_WAIT)).await;
         Ok(state.now)
     }
 
-    /// The earliest of the servers' clocks. What a shard dates is never behind its server's clock, so
+    /// The earliest of the servers' clocks. A cutoff is never behind its server's clock, so
     /// whatever is revoked after this returned has a cutoff at this instant or later; and since the
     /// millisecond in which the clocks were read is waited out, nothing before has.
     ///
@@ -298,16 +317,46 @@ impl Inner {
         Ok(in_force.unwrap_or(horizons))
     }
 
-    /// Takes note of an instant of the server's clock, and returns the latest that was seen.
-    pub(super) fn saw(&self, shard: Shard, now: Timestamp) -> Timestamp {
-        let offset = self.offset_of(now);
-        self.clocks.offset.store(offset, Ordering::Relaxed);
-        let seen = &self.clocks.seen[usize::from(shard.number())];
-        let before = seen.fetch_max(now.as_millis(), Ordering::Relaxed);
-        now.max(Timestamp::from_millis(before))
+    /// The latest date of a token that this host accepts now.
+    fn latest_date(&self) -> Timestamp {
+        let ours = self.settings.clock.now();
+        ours.saturating_add(defaults::CLOCK_SKEW)
     }
 
-    /// This instant less what our clock shows, in milliseconds.
+    /// Takes note of an instant that dates a session or a cutoff, and returns the latest of them.
+    pub(super) fn used(&self, shard: Shard, at: Timestamp) -> Timestamp {
+        let used = &self.clocks.used[usize::from(shard.number())];
+        let before = used.fetch_max(at.as_millis(), Ordering::Relaxed);
+        at.max(Timestamp::from_millis(before))
+    }
+
+    /// Tells the operator, once a minute, of a shard whose log or sessions were dated by a clock that was
+    /// ahead. It is no reason to be out of service: only logins after a cutoff of that shard are delayed.
+    fn warn_of_dates_ahead(&self, shard: Shard, state: &ShardState) {
+        if state.ahead <= defaults::HORIZON_MARGIN / 2 {
+            return;
+        }
+        let now = state.shown().as_millis();
+        let warned = self.clocks.warned.load(Ordering::Relaxed);
+        let is_due = now.abs_diff(warned) >= millis(defaults::PURGE_INTERVAL);
+        let order = Ordering::Relaxed;
+        if is_due
+            && self
+                .clocks
+                .warned
+                .compare_exchange(warned, now, order, order)
+                .is_ok()
+        {
+            tracing::warn!(
+                store = %self.name, %shard, ahead_s = state.ahead.as_secs(),
+                "the server's clock was ahead when this shard was written: until its clock gets there, users \
+                 of the shard who log out everywhere cannot log in; \"Clocks\" in docs/redis.md says how to \
+                 put the shard right at once"
+            );
+        }
+    }
+
+    /// This instant of the server less what our clock shows, in milliseconds.
     fn offset_of(&self, now: Timestamp) -> i64 {
         let ours = self.settings.clock.now().as_millis();
         let offset = i128::from(now.as_millis()) - i128::from(ours);
@@ -325,7 +374,7 @@ impl Inner {
     /// An error if a shard's clock and ours have come apart so far that entries could expire
     /// before their tokens. Lookups go on: which of the two is wrong, nobody here knows.
     pub(super) fn check_clock(&self, state: &ShardState) -> Result<(), StoreError> {
-        let offset = self.offset_of(state.now);
+        let offset = self.offset_of(state.shown());
         let most = defaults::HORIZON_MARGIN / 2;
         if Duration::from_millis(offset.unsigned_abs()) <= most {
             return Ok(());
@@ -352,8 +401,8 @@ impl Inner {
     }
 }
 
-/// How far ahead of its server's clock an instant may be that is waited for.
-const LONGEST_WAIT: Duration = Duration::from_millis(20);
+/// How long a date ahead of the server's clock is waited for at most. `state.lua` knows it too.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_millis(20);
 
 /// How long a login waits for the clocks of shards that it has nothing else to do with.
 const LONGEST_QUESTION: Duration = Duration::from_millis(500);

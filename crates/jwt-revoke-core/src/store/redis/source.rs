@@ -242,8 +242,7 @@ impl Source {
             let state = ShardState::read(&answer)
                 .ok_or_else(|| Failure::odd(format!("a script answered {answer:?}")))?;
             inner.showed(*shard, &state);
-            inner.saw(*shard, state.now);
-            inner.learn(&state);
+            inner.learn(*shard, &state);
             self.short[index] = state.is_log_short();
             inner.notice(*shard, Some(&state.epoch));
             if !cursor.is_of(&state.epoch) {
@@ -257,7 +256,7 @@ impl Source {
             }
             let horizons = state.horizons;
             // What the server's clock shows, which is what entries expire by: instants may be ahead of it.
-            let now = state.now.saturating_sub(state.ahead);
+            let now = state.shown();
             bounds = Some(bounds.map_or(Bounds { now, horizons }, |bounds| Bounds {
                 now: bounds.now.min(now),
                 horizons: bounds.horizons.max(horizons),

@@ -15,7 +15,7 @@ local function keep_index(deadline, sid, opened_at)
     end
     redis.call('ZADD', INDEX, score, sid)
   end
-  local clock = instant(0, 0)
+  local clock = shown()
   local life = math.max(deadline - clock, 1)
   local left = redis.call('PTTL', INDEX)
   if left < life + life / 32 then

@@ -12,7 +12,7 @@
 --   ARGV[18]   the record
 --   returns    {"ok", now, "opened", {sids ended}, {digest, cutoff, life of entries written}}
 --              | {"ok", now, "stale" | "full"} | {"ok", now, "revoked", index, from 0}
---              | {"ok", now, "open_at", an instant}
+--              | {"ok", now, "open_at", an instant, ms until the server's clock shows that}
 --              | {"lost"} | {"healing"} | {"layout", the layout found}
 
 -- How many sessions covered by a cutoff an index may hold, and how many dead ones one call clears
@@ -29,14 +29,24 @@ for i = 7, #held do
   end
   highest = math.max(highest, cutoff_of(held[i]))
 end
-if highest > 0 and highest >= tonumber(ARGV[12]) then
+-- Dated by the clock, and behind what covers it: what else was dated ahead, by a clock that was wrong,
+-- does not concern it.
+local earliest = math.max(now, highest + 1)
+local function open_at()
+  return { 'ok', now, 'open_at', whole(earliest), whole(earliest - now) }
+end
+local since, told, logged = tonumber(ARGV[12]), struct.unpack('>dd', held[1], #ARGV[1] + 2)
+if highest > now + AHEAD and highest >= since then
+  -- The cutoff's clock was ahead: whether the login began before it cannot be told, nor be waited for.
+  return open_at()
+elseif highest > 0 and highest >= since or since > math.max(instant(now, told, logged), highest) + 1 then
+  -- Or the clock has run back since the login began, perhaps behind a cutoff.
   return { 'ok', now, 'stale' }
 end
-local earliest = math.max(now, highest + 1)
 local covered = highest > 0 and highest >= opened_at
 local latest = math.max(earliest, now + AHEAD)
 if covered or opened_at > latest or opened_at < now - tonumber(ARGV[15]) then
-  return { 'ok', now, 'open_at', whole(earliest) }
+  return open_at()
 end
 
 -- It was opened and has ended since.
@@ -49,7 +59,7 @@ local record = known(held[4])
 if record and record.attempt == ARGV[16] then
   return { 'ok', now, 'opened', {}, {} }
 elseif record then
-  return { 'ok', now, 'open_at', whole(earliest) }
+  return open_at()
 end
 
 -- How many sessions the user has: those that no cutoff covers, with a record that has not expired. An index
@@ -103,7 +113,7 @@ if other then
 end
 keep_index(deadline, sid, opened_at)
 local meta = shard and shard.meta or read_meta(held[1])
-meta.told = math.max(now, opened_at)
+meta.told = math.max(instant(now, meta.told, 0), opened_at)
 write_meta(meta)
 -- What has expired leaves the index; its record tells why for a while.
 for _, member in ipairs(gone) do

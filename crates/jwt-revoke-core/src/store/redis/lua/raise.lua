@@ -70,7 +70,8 @@ local function last_id()
   return '0-0', false
 end
 
--- The shard as a table, with what it takes to write entries, before the first write. Horizons are the
+-- The shard as a table, with what it takes to write entries, before the first write. `now` is what the
+-- clock shows; the table has the instant of the cutoffs that are written then. Horizons are the
 -- longest of those that were stated and that the caller knows of: the store may have lost what was
 -- stated, and an entry must outlive the tokens of whoever writes it.
 --
@@ -85,7 +86,7 @@ local function prepare(now)
   local next = '*'
   if torn then
     last = joined(meta.logged, meta.seq)
-    local time = instant(0, 0)
+    local time = shown()
     ms = math.max(time, meta.logged)
     next = joined(ms, time > meta.logged and 0 or math.max(meta.seq, 0) + 1)
   end
@@ -95,8 +96,7 @@ local function prepare(now)
     next = next,
     torn = torn,
     other = other,
-    -- Whatever `logged` says.
-    now = math.max(now, string.match(last, '^%d+')),
+    now = instant(now, meta.told, math.max(meta.logged, ms)),
     access = math.max(meta.access, ARGV[2]),
     session = math.max(meta.session, ARGV[3]),
   }

@@ -1,7 +1,6 @@
 -- shard.lua: what the scripts of one shard share. It stands before each of them.
 --   KEYS[1]  meta      string: the layout, ended by a zero byte, then doubles: `told` (the latest instant
---                      at which a session was opened, or that was given to a caller who may date one by
---                      it), `logged` (that of the last entry of the log), `cut` (the latest instant up
+--                      at which a session was opened, or that was given to a caller to date one by), `logged` (that of the last entry of the log), `cut` (the latest instant up
 --                      to which something was revoked), the access and the session horizon (ms; 0
 --                      until stated), and `trimmed` (the latest instant up to which entries may have
 --                      left the log); then, unless an older version wrote it, the second half of the id of
@@ -24,32 +23,37 @@ local META, EPOCH, HEALING, LOG, AUDIT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEY
 local FIRST = 5 -- what the script is about starts behind this key
 local TOLERANCE = 3600000 -- how far a clock may be set back without instants running back
 
--- Never runs back behind what the log has dated, what was `told` to a caller, or the opening of a
--- session, whatever happens to the host's clock or in a failover: cutoffs must cover all sessions that
--- were opened before them. A `told` that is hours ahead came from a clock that was wrong, and is not
--- waited for: each login raises it. What the log has dated is, however far ahead: its ids cannot run
--- back, and whether the clock was wrong then or is wrong now nobody here can tell. If it is now, cutoffs
--- behind the log would leave alive what was opened before them; waiting refuses logins, and the
--- processes say that they are not ready (docs/redis.md tells how to put such a shard right).
-local function instant(told, logged)
+-- What the server's clock shows, ms.
+local function shown()
   local time = redis.call('TIME')
-  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- The instant of a cutoff that is written at `now`: never behind a date in the log, a date that was given
+-- to a caller (`told`), or the opening of a session, whatever happens to the host's clock or in a failover.
+-- So a cutoff covers every session that was opened before it. A `told` that is hours ahead came from a
+-- wrong clock and is not waited for: each login replaces it. The log's date holds however far ahead it is,
+-- because the log's ids cannot run back.
+--
+-- Only cutoffs need it. A session is dated by the clock and after every cutoff that covers it, so a clock
+-- that was ahead and was put right delays no login but those that such a cutoff covers.
+local function instant(now, told, logged)
   if told > now and told <= now + TOLERANCE then
     now = told
   end
   return logged > now and logged or now
 end
 
--- The instant, or nil and the words to answer: the shard lost its data, or is of another layout than
+-- What the clock shows, or nil and the words to answer: the shard lost its data, or is of another layout than
 -- ARGV[1]. What META and EPOCH hold is given.
 local function open(meta, epoch)
   if not meta or not epoch then
     return nil, { 'lost' }
   end
-  local layout, at = struct.unpack('s', meta)
+  local layout = struct.unpack('s', meta)
   if layout ~= ARGV[1] then
     return nil, { 'layout', layout }
   end
-  return instant(struct.unpack('>dd', meta, at))
+  return shown()
 end
 

@@ -10,7 +10,7 @@ mod rotate;
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    clock::{Timestamp, millis},
+    clock::millis,
     defaults,
     revocation::{Cutoff, Cutoffs, Digest, Shard},
     store::{
@@ -157,9 +157,9 @@ impl Inner {
             self.notice(shard, None);
         }
         let (answer, confirmed) = answer?;
-        let now = answer.get(1).and_then(Reply::number);
-        let now = now.ok_or_else(|| self.odd(&answer))?;
-        self.saw(shard, Timestamp::from_millis(now));
+        if answer.get(1).and_then(Reply::number).is_none() {
+            return Err(self.odd(&answer));
+        }
         if let (Err(_), Some(written @ Reply::List(_))) = (&confirmed, answer.last()) {
             // What was revoked stays so here, confirmed or not.
             self.remember(shard, written);

@@ -1,6 +1,8 @@
 //! Opening a session.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::sleep;
 
 use crate::{
     clock::{Timestamp, millis},
@@ -18,6 +20,7 @@ use crate::{
                 read_sessions,
                 record::{self, attempt_bytes, exact},
             },
+            shard::LONGEST_WAIT,
         },
     },
 };
@@ -70,24 +73,39 @@ impl Inner {
             .await;
         }
         let answer = answer?;
-        self.read_opened(shard, &answer)
-            .ok_or_else(|| self.odd(&answer))
+        let (opened, ahead) = self
+            .read_opened(shard, &answer)
+            .ok_or_else(|| self.odd(&answer))?;
+        match opened {
+            // Waited for: logins and sign-outs of one user, in turns and faster than once a millisecond, would
+            // run ahead of the clock.
+            Opened::OpenAt(_) => sleep(ahead.min(LONGEST_WAIT)).await,
+            Opened::Opened(_) => drop(self.used(shard, record.opened_at)),
+            _ => {}
+        }
+        Ok(opened)
     }
 
-    fn read_opened(&self, shard: Shard, answer: &[Reply]) -> Option<Opened> {
+    /// What became of it, and how far ahead of the server's clock an instant is that it names.
+    fn read_opened(&self, shard: Shard, answer: &[Reply]) -> Option<(Opened, Duration)> {
         let [_, _, word, rest @ ..] = answer else {
             return None;
         };
-        match (word.text()?, rest) {
+        let mut ahead = Duration::ZERO;
+        let opened = match (word.text()?, rest) {
             ("opened", [ended, written]) => {
                 self.remember(shard, written)?;
-                Some(Opened::Opened(read_sessions(ended)?))
+                Opened::Opened(read_sessions(ended)?)
             }
-            ("stale", []) => Some(Opened::Stale),
-            ("full", []) => Some(Opened::Full),
-            ("revoked", [index]) => Some(Opened::Revoked(usize::try_from(index.number()?).ok()?)),
-            ("open_at", [at]) => Some(Opened::OpenAt(Timestamp::from_millis(at.number()?))),
-            _ => None,
-        }
+            ("stale", []) => Opened::Stale,
+            ("full", []) => Opened::Full,
+            ("revoked", [index]) => Opened::Revoked(usize::try_from(index.number()?).ok()?),
+            ("open_at", [at, left]) => {
+                ahead = Duration::from_millis(left.number()?);
+                Opened::OpenAt(Timestamp::from_millis(at.number()?))
+            }
+            _ => return None,
+        };
+        Some((opened, ahead))
     }
 }

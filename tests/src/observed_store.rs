@@ -8,7 +8,7 @@ use std::sync::{
 use jwt_revoke_core::{
     Timestamp,
     revocation::{Cutoffs, Horizons, Shard},
-    store::{Lookup, Revocation, Store, StoreError, Transition, Transitioned},
+    store::{Lookup, Revocation, Revoked, Store, StoreError, Transition, Transitioned},
 };
 
 /// A store in front of another one.
@@ -73,7 +73,7 @@ impl<S: Store> Store for ObservedStore<S> {
         self.inner.lookup_now(query)
     }
 
-    async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
+    async fn revoke(&self, revocations: &[Revocation]) -> Result<Revoked, StoreError> {
         let seen = &self.observer.0;
         self.observer.write(&seen.revocations, revocations.len())?;
         self.inner.revoke(revocations).await

@@ -43,6 +43,7 @@ pub fn routes(sessions: &Sessions) -> Routes {
 /// | `POST /logout` | access token, lapsed or not, or `{"refresh_token"}`, or both | 204 |
 /// | `POST /logout-all` | access token | 204 |
 /// | `POST /logout-others` | access token | 204 |
+/// | `POST /password`, [if wanted](Self::with_password_change) | access token, `{"current_password", "new_password"}` | 204 |
 /// | `GET /sessions` | access token | 200 `{"sessions": [..]}` |
 /// | `DELETE /sessions/{sid}` | access token | 204, or 404 |
 ///
@@ -123,7 +124,12 @@ impl Routes {
     }
 
     /// The answer of a route behind the layer.
-    async fn manage(&self, route: Route, request: &HttpRequest) -> HttpResponse {
+    async fn manage(
+        &self,
+        route: Route,
+        request: &HttpRequest,
+        payload: web::Payload,
+    ) -> HttpResponse {
         let access = match Token::from_request(request, &mut Payload::None).await {
             Ok(Token(access)) => access,
             Err(rejection) => return rejection.error_response(),
@@ -132,6 +138,13 @@ impl Routes {
         response(match route {
             Route::LogoutAll => self.companion.logout_all(&access, &asked).await,
             Route::LogoutOthers => self.companion.logout_others(&access, &asked).await,
+            Route::Password => match read(payload).await {
+                Ok(body) => {
+                    let asked = Asked::new(fields(request.headers()), &body);
+                    self.companion.password(&access, &asked).await
+                }
+                Err(refusal) => refusal,
+            },
             Route::List => self.companion.list(&access).await,
             _ => {
                 // By name: there may be others in the path that these routes are nested at.
@@ -150,9 +163,9 @@ impl HttpServiceFactory for Routes {
         for route in routes.companion.routes() {
             let shared = Rc::clone(&routes);
             let handler = if route.is_behind_layer() {
-                let manage = move |request: HttpRequest| {
+                let manage = move |request: HttpRequest, payload: web::Payload| {
                     let routes = Rc::clone(&shared);
-                    async move { routes.manage(route, &request).await }
+                    async move { routes.manage(route, &request, payload).await }
                 };
                 // At the method: around a path, the layer would answer 401 to other methods, a
                 // preflight among them.

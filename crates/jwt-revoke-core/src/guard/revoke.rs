@@ -30,6 +30,11 @@ pub enum RevokeError {
     /// The verifier accepts any issuer, and the target does not say which one is meant.
     #[error("the target names no issuer, and the verifier accepts any")]
     NoIssuer,
+    /// The target names another issuer than the verifier's, so no token would be covered.
+    #[error(
+        "the guard accepts no tokens of the issuer {0:?}; name its own, or leave `issued_by` out"
+    )]
+    UnknownIssuer(Box<str>),
     /// A value is empty.
     #[error("the value to revoke is empty")]
     EmptyValue,
@@ -62,7 +67,7 @@ impl Guard {
             .map(|target| self.revocation(target))
             .collect::<Result<Vec<_>, _>>()?;
         self.require().await?;
-        let at = self.heard(self.store().revoke(&revocations).await)?;
+        let at = self.heard(self.store().revoke(&revocations).await)?.at;
         for revocation in &revocations {
             let audit = &revocation.audit;
             tracing::info!(
@@ -162,12 +167,12 @@ impl Guard {
     }
 
     fn issuer_of<'a>(&'a self, target: &'a Target) -> Result<&'a str, RevokeError> {
-        let own = || self.verifier().issuer();
-        target
-            .issuer
-            .as_deref()
-            .or_else(own)
-            .ok_or(RevokeError::NoIssuer)
+        match (target.issuer.as_deref(), self.verifier().issuer()) {
+            (Some(named), Some(own)) if named != own => {
+                Err(RevokeError::UnknownIssuer(named.into()))
+            }
+            (named, own) => named.or(own).ok_or(RevokeError::NoIssuer),
+        }
     }
 
     fn claim_named(&self, name: &str) -> Result<ClaimName, RevokeError> {

@@ -10,6 +10,7 @@ mod login;
 mod policy;
 mod record;
 mod refresh;
+mod revoke_all;
 mod rotate;
 mod sessions;
 mod sign;
@@ -25,6 +26,7 @@ pub use self::{
     policy::{Policy, ReuseScope, SessionCap, WhenFull},
     record::{AttemptId, Identity, Record, SPENDS},
     refresh::RefreshError,
+    revoke_all::{RevokeAll, RevokedAll},
     rotate::{Effect, Outcome, Presented, Proposal, rotate},
     sessions::Sessions,
 };

@@ -37,7 +37,8 @@ pub use self::{audit::AuditEntry, builder::EmbeddedBuilder};
 use self::{
     clock::StoreClock,
     memory::Denylist,
-    step::Step,
+    sessions::SLICE,
+    step::{Step, User},
     writer::{Request, Waiter},
 };
 use crate::{
@@ -46,7 +47,11 @@ use crate::{
     guard::Consistency,
     meters::EmbeddedMeters,
     revocation::{Cutoff, Cutoffs, Horizons, Shard},
-    store::{Lookup, Revocation, Store, StoreError, Transition, Transitioned, WriteRefusal},
+    store::{
+        Index, Lookup, Revocation, Revoked, Store, StoreError, Transition, Transitioned,
+        WriteRefusal,
+    },
+    token::SessionId,
 };
 
 /// A store in this process, in memory or durable in one file. Cheap to clone; all clones are one
@@ -184,8 +189,24 @@ impl EmbeddedStore {
         }
     }
 
+    /// Deletes the records of the sessions that have ended, a slice at a time: others write in between.
+    /// All is safe without it.
+    async fn forget_others(&self, index: &Index<'_>, ended: &mut Vec<SessionId>) {
+        let mut full = ended.len() >= SLICE;
+        while full {
+            let step = Step::ForgetOthers(User::of(index));
+            match self.ask(|waiter| Request::Step(step, waiter)).await {
+                Ok(Transitioned::Ended(more)) => {
+                    full = more.len() >= SLICE;
+                    ended.extend(more);
+                }
+                _ => return,
+            }
+        }
+    }
+
     fn find(&self, query: &Lookup<'_>) -> Result<Cutoffs, StoreError> {
-        let found = self.shared.denylist.lookup(query.digests);
+        let found = self.shared.denylist.lookup(query);
         if found.highest() == Some(Cutoff::Forever) {
             return Ok(found);
         }
@@ -210,7 +231,7 @@ impl Store for EmbeddedStore {
         Consistency::Strict
     }
 
-    async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
+    async fn revoke(&self, revocations: &[Revocation]) -> Result<Revoked, StoreError> {
         let revocations = revocations.into();
         self.ask(|waiter| Request::Revoke(revocations, waiter))
             .await
@@ -218,7 +239,13 @@ impl Store for EmbeddedStore {
 
     async fn transition(&self, transition: &Transition<'_>) -> Result<Transitioned, StoreError> {
         let step = Step::of(transition);
-        self.ask(|waiter| Request::Step(step, waiter)).await
+        let mut answer = self.ask(|waiter| Request::Step(step, waiter)).await?;
+        if let (Transition::EndOthers(ending), Transitioned::Ended(ended)) =
+            (transition, &mut answer)
+        {
+            self.forget_others(&ending.index, ended).await;
+        }
+        Ok(answer)
     }
 
     async fn now(&self, _shard: Shard) -> Result<Timestamp, StoreError> {

@@ -5,14 +5,14 @@ use super::{
     database::Unreadable,
     kept::KeptSession,
     rows::SessionRows,
-    step::{Open, Rotate, Step, User},
+    step::{EndOthers, Open, Rotate, Step, User},
 };
 use crate::{
     clock::Timestamp,
     defaults,
-    revocation::{Cutoff, Cutoffs, Digest, Dimension, Horizon},
+    revocation::{Cutoff, Cutoffs, Digest, Dimension, Horizon, Shard},
     session::{Effect, Outcome, SessionCap, WhenFull, rotate},
-    store::{Audit, Opened, StoreError, Transitioned},
+    store::{Audit, EndedAll, Lookup, Opened, StoreError, Transitioned},
     token::{SessionId, Subject},
 };
 
@@ -30,7 +30,14 @@ impl Batch<'_> {
                 owner,
                 cause,
             } => self.end(&user, entry, &owner, &cause),
-            Step::EndOthers { user, keep, cause } => self.end_others(&user, &keep, &cause),
+            Step::EndOthers(ending) => self.end_others(&ending),
+            Step::ForgetOthers(user) => self.forget_others(&user).map(Transitioned::Ended),
+            Step::EndAll {
+                user,
+                subject,
+                cause,
+                actor,
+            } => self.end_all_of(&user, &subject, cause, actor),
             Step::List(user) => self.list(&user),
             Step::MarkPrivileges(user) => self.mark_privileges(&user),
         }
@@ -38,7 +45,8 @@ impl Batch<'_> {
 
     fn open(&mut self, open: Open) -> Result<Opened, StoreError> {
         let record = &open.record;
-        let cutoffs = self.cutoffs(&open.covering);
+        let query = Lookup::new(Shard::FIRST, &open.covering);
+        let cutoffs = self.cutoffs(&query);
         let earliest = match cutoffs.highest() {
             None => self.now,
             Some(Cutoff::Forever) => {
@@ -72,7 +80,7 @@ impl Batch<'_> {
         let evicted = match open.cap {
             None => Vec::new(),
             Some(cap) => {
-                let live = self.live(subject)?;
+                let live = self.live(&open.user)?;
                 let Some(evicted) = make_room(live, cap) else {
                     return Ok(Opened::Full);
                 };
@@ -93,7 +101,8 @@ impl Batch<'_> {
 
     fn rotate(&mut self, asked: &Rotate, commit: bool) -> Result<Outcome, StoreError> {
         let kept = self.kept(&asked.entry)?;
-        let covered = self.cutoffs(&asked.covering).covering(asked.born_at);
+        let covered = self.cutoffs(&asked.covering.lookup());
+        let covered = covered.covering(asked.born_at);
         let (outcome, effect) = rotate(
             kept.as_ref().map(|kept| &kept.record),
             covered.is_some(),
@@ -151,15 +160,99 @@ impl Batch<'_> {
         Ok(Transitioned::Ended(ended))
     }
 
-    fn end_others(
+    fn end_others(&mut self, ending: &EndOthers) -> Result<Transitioned, StoreError> {
+        let (user, cause) = (&ending.user, &*ending.cause);
+        let covered = self.cutoffs(&ending.covering.lookup());
+        if covered.covering(ending.born_at).is_some() {
+            return Ok(Transitioned::Covered);
+        }
+        let cutoff = self.now;
+        // Of a clock that was ahead and has been put right: the cutoff does not reach them.
+        let later = self.opened_after(user.subject, cutoff)?.into_iter();
+        let later = later
+            .filter(|other| other.session != ending.keep)
+            .collect::<Vec<_>>();
+        let spared = cutoff.saturating_add(MILLISECOND);
+        let entries = [
+            (
+                ending.kept,
+                spared,
+                audit(Dimension::KeptSession, ending.keep.as_str(), user, cause),
+            ),
+            (
+                user.others,
+                cutoff,
+                audit(
+                    Dimension::OtherSessions,
+                    ending.subject.as_str(),
+                    user,
+                    cause,
+                ),
+            ),
+        ];
+        for (digest, cutoff, audit) in &entries {
+            self.raise(*digest, Cutoff::At(*cutoff), Horizon::Session, audit);
+        }
+        let mut ended = self.end_all(later, user, cause);
+        ended.extend(self.forget_others(user)?);
+        Ok(Transitioned::Ended(ended))
+    }
+
+    /// Deletes the records of sessions that lived until the others of their user ended, at most [`SLICE`]
+    /// of them, and returns those.
+    fn forget_others(&mut self, user: &User) -> Result<Vec<SessionId>, StoreError> {
+        let (mut forgotten, now) = (Vec::new(), self.now);
+        let cutoff = self.cutoff(&user.subject);
+        for entry in self.entries_of_user(user.subject)? {
+            if forgotten.len() == SLICE {
+                break;
+            }
+            // What cannot be read is none: it must not keep the others from being forgotten.
+            let Ok(Some(kept)) = self.kept(&entry) else {
+                continue;
+            };
+            let opened_at = kept.record.opened_at;
+            let lived =
+                !cutoff.is_some_and(|cutoff| cutoff.covers(opened_at)) && kept.is_unexpired(now);
+            if lived && self.has_ended_with_others(&kept, user) {
+                self.changes.sessions.kept.insert(entry, None);
+                forgotten.push(kept.session);
+            }
+        }
+        Ok(forgotten)
+    }
+
+    /// Whether a session ended with the others of its user, and was not the one that was kept.
+    fn has_ended_with_others(&self, kept: &KeptSession, user: &User) -> bool {
+        let Some(others) = self.cutoff(&user.others) else {
+            return false;
+        };
+        others.covers(kept.record.opened_at) && {
+            let session = kept.session.as_str().as_bytes();
+            let spared = Digest::of(&Dimension::KeptSession, &user.issuer, session);
+            self.cutoff(&spared).is_none_or(|spared| spared <= others)
+        }
+    }
+
+    fn end_all_of(
         &mut self,
         user: &User,
-        keep: &SessionId,
-        cause: &str,
+        subject: &Subject,
+        cause: Option<Box<str>>,
+        actor: Option<Box<str>>,
     ) -> Result<Transitioned, StoreError> {
-        let mut others = self.live(user.subject)?;
-        others.retain(|kept| kept.session != *keep);
-        Ok(Transitioned::Ended(self.end_all(others, user, cause)))
+        let before = self.cutoff(&user.subject);
+        let live = self.live(user)?;
+        let audit = Audit {
+            cause,
+            actor,
+            ..audit(Dimension::Subject, subject.as_str(), user, "")
+        };
+        let at = self.now;
+        self.raise(user.subject, Cutoff::At(at), Horizon::Session, &audit);
+        let ended = live.iter().filter(|kept| kept.record.opened_at <= at);
+        let ended = u64::try_from(ended.count()).unwrap_or(u64::MAX);
+        Ok(Transitioned::EndedAll(EndedAll::new(at, ended, before)))
     }
 
     fn list(&mut self, user: &User) -> Result<Transitioned, StoreError> {
@@ -227,12 +320,13 @@ impl Batch<'_> {
     }
 
     /// The user's sessions that can be used, the oldest first.
-    fn live(&mut self, subject: Digest) -> Result<Vec<KeptSession>, StoreError> {
-        let cutoff = self.cutoff(&subject);
+    fn live(&mut self, user: &User) -> Result<Vec<KeptSession>, StoreError> {
+        let cutoff = self.cutoff(&user.subject);
         let now = self.now;
-        let mut live = self.of_user(subject)?;
+        let mut live = self.of_user(user.subject)?;
         live.retain(|kept| {
-            let covered = cutoff.is_some_and(|cutoff| cutoff.covers(kept.record.opened_at));
+            let covered = cutoff.is_some_and(|cutoff| cutoff.covers(kept.record.opened_at))
+                || self.has_ended_with_others(kept, user);
             !covered && kept.is_unexpired(now)
         });
         Ok(live)
@@ -295,9 +389,9 @@ impl Batch<'_> {
         what(rows).map_err(|error| error.while_running(name))
     }
 
-    fn cutoffs(&self, covering: &[Digest]) -> Cutoffs {
+    fn cutoffs(&self, query: &Lookup<'_>) -> Cutoffs {
         let find = |(index, digest)| Some((index, self.cutoff(digest)?));
-        covering.iter().enumerate().filter_map(find).collect()
+        query.cutoffs(query.digests.iter().enumerate().filter_map(find))
     }
 
     fn failed(&self, reason: &str) -> StoreError {
@@ -330,5 +424,8 @@ fn audit(dimension: Dimension, value: &str, user: &User, cause: &str) -> Audit {
         actor: None,
     }
 }
+
+/// How many records one step forgets beside what it is about: other writes wait for it.
+pub(super) const SLICE: usize = 256;
 
 const MILLISECOND: std::time::Duration = std::time::Duration::from_millis(1);

@@ -560,7 +560,7 @@ async fn s18_a_login_that_began_before_a_cutoff_is_stale_and_one_after_it_is_dat
     let store = connect(&server.url()).await;
     let user = User::new("alice");
     let since = store.now(user.shard()).await.unwrap();
-    let cutoff = store.revoke(&[user.revocation()]).await.unwrap();
+    let cutoff = store.revoke(&[user.revocation()]).await.unwrap().at;
     let stale = user.login_since(&store, since.min(cutoff), None).await;
     assert_eq!(stale, Err(Opened::Stale));
     let after = cutoff.saturating_add(Duration::from_millis(1));

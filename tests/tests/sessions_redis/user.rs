@@ -126,6 +126,13 @@ impl User {
         vec![self.digest(), client, self.others()]
     }
 
+    /// What can cover the tokens of a session.
+    pub(crate) fn covering_of(&self, session: &SessionId) -> Vec<Digest> {
+        let mut covering = self.covering();
+        covering.extend([entry(session), kept(session)]);
+        covering
+    }
+
     pub(crate) async fn open_with(
         &self,
         store: &RedisStore,
@@ -204,9 +211,7 @@ impl User {
             access: Jti::made_at(now),
             access_lifetime: Duration::from_secs(900),
         };
-        let mut covering = self.covering();
-        covering.push(entry(&token.session));
-        covering.push(kept(&token.session));
+        let covering = self.covering_of(&token.session);
         let rotating = Rotating {
             index: self.index(),
             subject: &self.name,
@@ -263,8 +268,7 @@ impl User {
     }
 
     pub(crate) async fn end_others(&self, store: &RedisStore, keep: &SessionId) -> Vec<SessionId> {
-        let mut covering = self.covering();
-        covering.extend([entry(keep), kept(keep)]);
+        let covering = self.covering_of(keep);
         let ending = EndingOthers {
             index: self.index(),
             subject: &self.name,
@@ -300,7 +304,7 @@ impl User {
 }
 
 /// Where in what covers a token those stand that tell whether its session was kept.
-const EXCEPTION: Exception = Exception {
+pub(crate) const EXCEPTION: Exception = Exception {
     session: 3,
     others: 2,
     kept: 4,

@@ -34,9 +34,7 @@ impl OAuth {
                 | EndError::NotFound
                 | EndError::Ended
                 | EndError::Subject),
-            ) => {
-                Err(Refused::unavailable(&error))
-            }
+            ) => Err(Refused::unavailable(&error)),
         }
     }
 }

@@ -191,7 +191,13 @@ impl Batch<'_> {
             ),
         ];
         for (digest, cutoff, audit) in &entries {
-            self.raise(*digest, Cutoff::At(*cutoff), Horizon::Session, audit);
+            self.raise(
+                *digest,
+                Cutoff::At(*cutoff),
+                Horizon::Session,
+                self.now,
+                audit,
+            );
         }
         let mut ended = self.end_all(later, user, cause);
         ended.extend(self.forget_others(user)?);
@@ -249,7 +255,7 @@ impl Batch<'_> {
             ..audit(Dimension::Subject, subject.as_str(), user, "")
         };
         let at = self.now;
-        self.raise(user.subject, Cutoff::At(at), Horizon::Session, &audit);
+        self.raise(user.subject, Cutoff::At(at), Horizon::Session, at, &audit);
         let ended = live.iter().filter(|kept| kept.record.opened_at <= at);
         let ended = u64::try_from(ended.count()).unwrap_or(u64::MAX);
         Ok(Transitioned::EndedAll(EndedAll::new(at, ended, before)))

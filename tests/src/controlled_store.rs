@@ -13,7 +13,7 @@ use std::{
 use jwt_revoke_core::{
     Clock, SystemClock, Timestamp,
     revocation::{Cutoff, Cutoffs, Digest, Horizons, Shard},
-    store::{Lookup, Revocation, Store, StoreError},
+    store::{Lookup, Revocation, Revoked, Store, StoreError},
 };
 use tokio::sync::watch;
 
@@ -143,12 +143,8 @@ impl ControlledStore {
 
     fn find(&self, query: &Lookup<'_>) -> Cutoffs {
         let entries = self.0.entries.lock().unwrap();
-        query
-            .digests
-            .iter()
-            .enumerate()
-            .filter_map(|(index, digest)| Some((index, *entries.get(digest)?)))
-            .collect()
+        let found = query.digests.iter().enumerate();
+        query.cutoffs(found.filter_map(|(index, digest)| Some((index, *entries.get(digest)?))))
     }
 }
 
@@ -174,20 +170,23 @@ impl Store for ControlledStore {
         Some(answer)
     }
 
-    async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
+    async fn revoke(&self, revocations: &[Revocation]) -> Result<Revoked, StoreError> {
         if self.mood().await != Mood::Answers {
             return Err(self.failure());
         }
         let now = self.0.clock.now();
+        let mut raised = 0;
         for revocation in revocations {
             let cutoff = revocation.reach.cutoff(now)?;
             let mut entries = self.0.entries.lock().unwrap();
+            let held = entries.get(&revocation.digest);
+            raised += usize::from(held.is_none_or(|held| *held < cutoff));
             let entry = entries.entry(revocation.digest).or_insert(cutoff);
             *entry = cutoff.max(*entry);
             self.0.written.lock().unwrap().push(revocation.clone());
         }
         self.0.past.fetch_max(now.as_millis() + 1, SeqCst);
-        Ok(now)
+        Ok(Revoked::new(now, raised))
     }
 
     async fn now(&self, _: Shard) -> Result<Timestamp, StoreError> {

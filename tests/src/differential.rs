@@ -22,7 +22,7 @@ use jwt_revoke_core::{
 
 use crate::{
     model::Model,
-    sessions::{Ask, Line, NOW, User, Verb, handed, list, mark_privileges, token},
+    sessions::{Ask, Line, NOW, User, Verb, end_all, handed, list, mark_privileges, token},
 };
 
 /// Where histories happen.
@@ -76,7 +76,10 @@ type Seen = BTreeMap<String, u32>;
 const STEPS: usize = 80;
 
 /// Every word that a store can answer.
-const WORDS: [&str; 15] = [
+const WORDS: [&str; 18] = [
+    "Ended Some",
+    "Ended None",
+    "EndedAll None",
     "Outcome Refused",
     "Outcome Ended",
     "Outcome Unknown",
@@ -129,6 +132,7 @@ enum Step {
         owner: usize,
     },
     EndOthers(usize),
+    EndAll(usize),
     MarkPrivileges(usize),
     Revoke(usize, Revocation),
     Wait(Duration),
@@ -138,7 +142,8 @@ enum Step {
 enum Answer {
     Opened(Opened),
     Outcome(Outcome),
-    Ended(Vec<SessionId>),
+    Ended(Option<Vec<SessionId>>),
+    EndedAll(Option<Cutoff>),
     Nothing,
 }
 
@@ -218,7 +223,7 @@ impl<'a, W: World> History<'a, W> {
         if let Answer::Opened(Opened::OpenAt(instant)) = answer {
             traces.push(*instant);
         }
-        for digest in [user.digest, team(user).digest] {
+        for digest in [user.digest, user.others, team(user).digest] {
             if let Some(Cutoff::At(cutoff)) = self.find(user, digest).await {
                 traces.push(cutoff);
                 // Of a reuse that was found in a session of a clock that was ahead.
@@ -247,6 +252,7 @@ impl<'a, W: World> History<'a, W> {
                 owner: dice.roll(self.users.len()),
             },
             3 => Step::EndOthers(of),
+            18 if dice.one_in(2) => Step::EndAll(of),
             4..7 => Step::MarkPrivileges(dice.roll(self.users.len())),
             7 => Step::Revoke(of, at.revocation()),
             8 => Step::Revoke(of, team(&at)),
@@ -389,13 +395,17 @@ impl<'a, W: World> History<'a, W> {
             }
             Step::End { of, owner } => {
                 let line = &self.lines[*of].line;
-                Answer::Ended(line.end(store, &self.users[*owner]).await)
+                Answer::Ended(Some(line.end(store, &self.users[*owner]).await))
             }
             Step::EndOthers(of) => {
                 let line = &self.lines[*of].line;
                 let mut ended = line.end_others(store).await;
-                ended.sort();
+                ended.iter_mut().for_each(|ended| ended.sort());
                 Answer::Ended(ended)
+            }
+            Step::EndAll(of) => {
+                let ended = end_all(store, &self.lines[*of].line.user).await;
+                Answer::EndedAll(ended.before)
             }
             Step::MarkPrivileges(user) => {
                 mark_privileges(store, &self.users[*user]).await;
@@ -417,7 +427,9 @@ impl<'a, W: World> History<'a, W> {
     fn as_first(&mut self, step: &Step, answer: Answer) -> Answer {
         let (
             Step::Present {
-                ask, commit: true, ..
+                ask,
+                verb: Verb::Judge | Verb::Rotate,
+                ..
             },
             Answer::Outcome(outcome),
         ) = (step, &answer)
@@ -459,12 +471,16 @@ impl<'a, W: World> History<'a, W> {
             }
             Step::End { of, owner } => {
                 let line = &self.lines[*of].line;
-                Answer::Ended(model.end(line, &self.users[*owner]))
+                Answer::Ended(Some(model.end(line, &self.users[*owner])))
             }
             Step::EndOthers(of) => {
                 let mut ended = model.end_others(&self.lines[*of].line, now);
-                ended.sort();
+                ended.iter_mut().for_each(|ended| ended.sort());
                 Answer::Ended(ended)
+            }
+            Step::EndAll(of) => {
+                let (_, before) = model.end_all(&self.lines[*of].line.user, now);
+                Answer::EndedAll(before)
             }
             Step::MarkPrivileges(user) => {
                 model.mark_privileges(&self.users[*user], now);
@@ -483,12 +499,13 @@ impl<'a, W: World> History<'a, W> {
     async fn entries(&self) -> Vec<(Digest, Option<Cutoff>)> {
         let mut entries = vec![];
         for user in &self.users {
-            for digest in [user.digest, team(user).digest] {
+            for digest in [user.digest, user.others, team(user).digest] {
                 entries.push((digest, self.find(user, digest).await));
             }
         }
         for Held { line, .. } in &self.lines {
             entries.push((line.entry, self.find(&line.user, line.entry).await));
+            entries.push((line.kept, self.find(&line.user, line.kept).await));
         }
         entries
     }
@@ -539,6 +556,7 @@ impl<'a, W: World> History<'a, W> {
             | Step::Present { of, .. }
             | Step::End { of, .. }
             | Step::EndOthers(of)
+            | Step::EndAll(of)
             | Step::Revoke(of, _) => &self.lines[*of].line.user,
             Step::MarkPrivileges(user) => &self.users[*user],
             Step::Wait(_) => &self.users[0],
@@ -551,7 +569,7 @@ impl<'a, W: World> History<'a, W> {
 
     /// The latest instant that a step so far may have dated: that of a cutoff written now.
     async fn reach(&self, user: &User) -> Timestamp {
-        let cutoff = self.world.store().revoke(&[]).await.unwrap();
+        let cutoff = self.world.store().revoke(&[]).await.unwrap().at;
         self.now(user).await.max(cutoff)
     }
 

@@ -101,11 +101,7 @@ impl Model {
         verb: Verb,
         now: Timestamp,
     ) -> Outcome {
-        let covering = line.covering_token();
-        let found = covering.iter().enumerate();
-        let found: Cutoffs = found
-            .filter_map(|(index, digest)| Some((index, self.cutoff(digest)?)))
-            .collect();
+        let found = self.covering(line);
         let (outcome, effect) = rotate(
             self.sessions.get(&line.session).map(|(_, record)| record),
             found.covering(line.record.opened_at).is_some(),
@@ -151,13 +147,48 @@ impl Model {
     }
 
     /// `Transition::EndOthers`
-    pub fn end_others(&mut self, line: &Line, now: Timestamp) -> Vec<SessionId> {
+    pub fn end_others(&mut self, line: &Line, now: Timestamp) -> Option<Vec<SessionId>> {
+        if self
+            .covering(line)
+            .covering(line.record.opened_at)
+            .is_some()
+        {
+            return None;
+        }
         let mut others = self.live(&line.user, now);
         others.retain(|session| *session != line.session);
-        for session in &others {
+        // Of a clock that was ahead and has been put right.
+        let later = self.sessions.iter().filter(|(session, (subject, record))| {
+            *subject == line.user.digest && record.opened_at > now && **session != line.session
+        });
+        let later: Vec<_> = later.map(|(session, _)| session.clone()).collect();
+        others.retain(|session| !later.contains(session));
+        for session in &later {
             self.end_session(session);
         }
-        others
+        let spared = now.saturating_add(Duration::from_millis(1));
+        self.revoke(line.kept, Cutoff::At(spared));
+        self.revoke(line.user.others, Cutoff::At(now));
+        for session in &others {
+            self.sessions.remove(session);
+        }
+        others.extend(later);
+        Some(others)
+    }
+
+    /// `Transition::EndAll`
+    pub fn end_all(&mut self, user: &User, now: Timestamp) -> (u64, Option<Cutoff>) {
+        let before = self.cutoff(&user.digest);
+        let live = self.live(user, now).len() as u64;
+        self.revoke(user.digest, Cutoff::At(now));
+        (live, before)
+    }
+
+    fn covering(&self, line: &Line) -> Cutoffs {
+        let covering = line.covering_token();
+        let query = line.lookup(&covering);
+        let found = covering.iter().enumerate();
+        query.cutoffs(found.filter_map(|(index, digest)| Some((index, self.cutoff(digest)?))))
     }
 
     /// `Transition::List`

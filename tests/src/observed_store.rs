@@ -11,7 +11,7 @@ use std::{
 use jwt_revoke_core::{
     Timestamp,
     revocation::{Cutoffs, Horizons, Shard},
-    store::{Lookup, Revocation, Store, StoreError, Transition, Transitioned},
+    store::{Lookup, Revocation, Revoked, Store, StoreError, Transition, Transitioned},
 };
 
 /// A store in front of another one.
@@ -114,7 +114,7 @@ impl<S: Store> Store for ObservedStore<S> {
         }
     }
 
-    async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
+    async fn revoke(&self, revocations: &[Revocation]) -> Result<Revoked, StoreError> {
         let seen = &self.observer.0;
         self.observer.write(&seen.revocations, revocations.len())?;
         self.observer.answer(self.inner.revoke(revocations)).await

@@ -15,7 +15,7 @@ use jwt_revoke_core::{
 };
 
 use crate::{
-    sessions::{Ask, Line, User, handed, list, mark_privileges, patient, strict, token},
+    sessions::{Ask, Line, User, end_all, handed, list, mark_privileges, patient, strict, token},
     store_suite::{Fixture, find_in},
 };
 
@@ -58,6 +58,15 @@ macro_rules! session_suite {
             s15_only_live_sessions_count,
             s9_a_session_is_ended_by_its_owner_only,
             the_others_end_and_the_kept_one_stays,
+            s31_ending_the_others_reaches_sessions_without_a_record,
+            s31_a_session_whose_deadline_has_passed_ends_with_the_others,
+            s31_a_session_is_kept_again_and_again_and_ends_by_another,
+            s31_many_others_end_in_slices_each_of_them_once,
+            s32_a_login_that_began_before_the_others_ended_is_stale,
+            s33_a_session_that_has_ended_is_not_brought_back_by_being_kept,
+            s33_of_sessions_that_end_each_other_one_stays,
+            s34_a_repeated_revocation_raises_nothing,
+            s36_ending_all_tells_how_many_sessions_were_known,
             revoking_a_session_deletes_its_record,
             t12_the_same_session_at_another_issuer_is_another_session,
             a_privilege_change_ends_the_grace,
@@ -156,6 +165,20 @@ async fn is_live<F: Fixture>(fixture: &F, line: &Line) -> bool {
     let current = token(record.current.generation, record.current.refresh.as_str());
     let outcome = line.look(store, &current, &Ask::new(patient())).await;
     matches!(outcome, Outcome::Rotated(_))
+}
+
+/// Whether a cutoff covers the tokens of the line, as a check judges it.
+async fn is_covered<F: Fixture>(fixture: &F, line: &Line) -> bool {
+    let covering = line.covering_token();
+    let query = line.lookup(&covering);
+    let found = fixture.store().lookup(&query).await.unwrap();
+    let at_once = fixture.store().lookup_now(&query);
+    let covered = found.covering(line.record.opened_at).is_some();
+    if let Some(at_once) = at_once {
+        let at_once = at_once.unwrap().covering(line.record.opened_at);
+        assert_eq!(at_once.is_some(), covered, "at once");
+    }
+    covered
 }
 
 async fn cutoff_of<F: Fixture>(fixture: &F, user: &User) -> Option<Cutoff> {
@@ -746,18 +769,213 @@ pub async fn the_others_end_and_the_kept_one_stays<F: Fixture>() {
         others.push(open(&fixture, &user).await);
     }
     let kept = open(&fixture, &user).await;
-    let ended = kept.end_others(&**fixture.store()).await;
+    let ended = kept.end_others(&**fixture.store()).await.unwrap();
     let expected = others.iter().map(|line| line.session.clone());
     assert_eq!(HashSet::<SessionId>::from_iter(ended), expected.collect());
     for line in &others {
-        assert!(is_buried(&fixture, line).await);
+        assert!(is_covered(&fixture, line).await);
         let outcome = rotate(&fixture, line, &line.first(), patient()).await;
         assert_eq!(outcome, Outcome::Ended);
     }
-    assert!(is_live(&fixture, &kept).await);
+    assert!(is_live(&fixture, &kept).await && !is_covered(&fixture, &kept).await);
     assert!(is_live(&fixture, &bystander).await);
-    assert_eq!(kept.end_others(&**fixture.store()).await, []);
+    assert_eq!(listed(&fixture, &user).await, [kept.session.clone()]);
+    assert_eq!(kept.end_others(&**fixture.store()).await, Some(vec![]));
     assert_eq!(cutoff_of(&fixture, &user).await, None);
+    // It goes on as any other.
+    let next = rotated(rotate(&fixture, &kept, &kept.first(), strict()).await);
+    let next = token(next.generation, next.refresh.as_str());
+    rotated(rotate(&fixture, &kept, &next, strict()).await);
+}
+
+pub async fn s31_ending_the_others_reaches_sessions_without_a_record<F: Fixture>() {
+    let fixture = F::fresh().await;
+    let user = alice();
+    // As a wipe of the store leaves them, or an index that was lost: tokens, and no record.
+    let since = now(&fixture, &user).await;
+    let line = || Line::new(&user, since, &Policy::default());
+    let (lost, kept) = (line(), line());
+    assert!(!is_covered(&fixture, &lost).await);
+    assert_eq!(kept.end_others(&**fixture.store()).await, Some(vec![]));
+    assert!(is_covered(&fixture, &lost).await);
+    let outcome = rotate(&fixture, &lost, &lost.first(), patient()).await;
+    assert_eq!(outcome, Outcome::Ended);
+    assert!(!is_covered(&fixture, &kept).await);
+    // Whoever logs in afterwards lives, and ends the one that was kept.
+    let next = open(&fixture, &user).await;
+    assert!(is_live(&fixture, &next).await && !is_covered(&fixture, &next).await);
+    assert_eq!(next.end_others(&**fixture.store()).await, Some(vec![]));
+    assert!(is_covered(&fixture, &kept).await && !is_covered(&fixture, &next).await);
+}
+
+pub async fn s31_a_session_whose_deadline_has_passed_ends_with_the_others<F: Fixture>() {
+    let fixture = F::fresh().await;
+    let user = alice();
+    // Its refresh token lives shorter than its access token.
+    let mut over = Policy::default();
+    over.idle_lifetime = Duration::ZERO;
+    let expired = open_with(&fixture, &user, &over).await;
+    let kept = open(&fixture, &user).await;
+    assert!(!is_covered(&fixture, &expired).await);
+    assert_eq!(kept.end_others(&**fixture.store()).await, Some(vec![]));
+    assert!(is_covered(&fixture, &expired).await && !is_covered(&fixture, &kept).await);
+}
+
+pub async fn s31_a_session_is_kept_again_and_again_and_ends_by_another<F: Fixture>() {
+    let fixture = F::fresh().await;
+    let user = alice();
+    let kept = open(&fixture, &user).await;
+    for _ in 0..20 {
+        let other = open(&fixture, &user).await;
+        let ended = kept.end_others(&**fixture.store()).await;
+        assert_eq!(ended, Some(vec![other.session.clone()]));
+        assert!(is_covered(&fixture, &other).await);
+        assert!(is_live(&fixture, &kept).await && !is_covered(&fixture, &kept).await);
+    }
+    let other = open(&fixture, &user).await;
+    let ended = other.end_others(&**fixture.store()).await;
+    assert_eq!(ended, Some(vec![kept.session.clone()]));
+    assert!(is_covered(&fixture, &kept).await && !is_live(&fixture, &kept).await);
+    assert!(is_live(&fixture, &other).await && !is_covered(&fixture, &other).await);
+    // Being kept spares from nothing else.
+    fixture.store().revoke(&[user.revocation()]).await.unwrap();
+    assert!(is_covered(&fixture, &other).await);
+    assert_eq!(other.end_others(&**fixture.store()).await, None);
+}
+
+pub async fn s31_many_others_end_in_slices_each_of_them_once<F: Fixture>() {
+    let fixture = F::fresh().await;
+    let user = alice();
+    let since = now(&fixture, &user).await;
+    let policy = Policy::default();
+    let others = join_all((0..600).map(|_| async {
+        let opened = open_capped(&fixture, &user, &policy, since, None).await;
+        opened.unwrap().0.session
+    }))
+    .await;
+    let kept = open(&fixture, &user).await;
+    let ended = kept.end_others(&**fixture.store()).await.unwrap();
+    assert_eq!(ended.len(), others.len());
+    assert_eq!(
+        HashSet::<SessionId>::from_iter(ended),
+        others.into_iter().collect()
+    );
+    assert_eq!(listed(&fixture, &user).await, [kept.session.clone()]);
+    assert_eq!(kept.end_others(&**fixture.store()).await, Some(vec![]));
+}
+
+pub async fn s32_a_login_that_began_before_the_others_ended_is_stale<F: Fixture>() {
+    let fixture = F::fresh().await;
+    let user = alice();
+    let kept = open(&fixture, &user).await;
+    let policy = Policy::default();
+    for _ in 0..20 {
+        let began = now(&fixture, &user).await;
+        assert_eq!(kept.end_others(&**fixture.store()).await, Some(vec![]));
+        let stale = open_capped(&fixture, &user, &policy, began, None).await;
+        assert_eq!(stale.unwrap_err(), Opened::Stale);
+        assert_eq!(listed(&fixture, &user).await, [kept.session.clone()]);
+        let line = open(&fixture, &user).await;
+        assert!(is_live(&fixture, &line).await);
+        line.end(&**fixture.store(), &user).await;
+    }
+}
+
+pub async fn s33_a_session_that_has_ended_is_not_brought_back_by_being_kept<F: Fixture>() {
+    let fixture = F::fresh().await;
+    let user = alice();
+    let (ended, other) = (open(&fixture, &user).await, open(&fixture, &user).await);
+    ended.end(&**fixture.store(), &user).await;
+    assert_eq!(ended.end_others(&**fixture.store()).await, None);
+    assert!(is_live(&fixture, &other).await && !is_covered(&fixture, &other).await);
+    let kept = open(&fixture, &user).await;
+    assert!(kept.end_others(&**fixture.store()).await.is_some());
+    // Its request was let through a moment before.
+    assert_eq!(other.end_others(&**fixture.store()).await, None);
+    assert!(is_covered(&fixture, &other).await && is_covered(&fixture, &ended).await);
+    assert!(is_live(&fixture, &kept).await && !is_covered(&fixture, &kept).await);
+}
+
+pub async fn s33_of_sessions_that_end_each_other_one_stays<F: Fixture>() {
+    let fixture = F::fresh().await;
+    for round in 0..100 {
+        let user = User::new(&format!("alice-{round}"));
+        let mut lines = Vec::new();
+        for _ in 0..4 {
+            lines.push(open(&fixture, &user).await);
+        }
+        let began = now(&fixture, &user).await;
+        let policy = Policy::default();
+        let login = open_capped(&fixture, &user, &policy, began, None);
+        let store = &**fixture.store();
+        let ended = join_all(lines.iter().map(|line| line.end_others(store)));
+        let (ended, login) = join(ended, login).await;
+        let stayed: Vec<_> = ended.iter().map(Option::is_some).collect();
+        assert_eq!(
+            stayed.iter().filter(|stays| **stays).count(),
+            1,
+            "round {round}"
+        );
+        for (line, stays) in lines.iter().zip(stayed) {
+            assert_eq!(is_live(&fixture, line).await, stays, "round {round}");
+            assert_eq!(is_covered(&fixture, line).await, !stays, "round {round}");
+        }
+        if let Ok((line, _)) = login {
+            assert!(is_covered(&fixture, &line).await, "round {round}");
+        }
+    }
+}
+
+pub async fn s36_ending_all_tells_how_many_sessions_were_known<F: Fixture>() {
+    let fixture = F::fresh().await;
+    let (user, store) = (alice(), &**fixture.store());
+    let mistyped = end_all(store, &User::new("alcie")).await;
+    assert_eq!((mistyped.sessions, mistyped.before), (0, None));
+    let mut lines = Vec::new();
+    for _ in 0..4 {
+        lines.push(open(&fixture, &user).await);
+    }
+    lines[0].end(store, &user).await;
+    let sid = lines[1].session.as_str();
+    let entry = user.revocation_of(&Dimension::Session, sid, Reach::Forever);
+    store.revoke(&[entry]).await.unwrap();
+    let ended = end_all(store, &user).await;
+    assert_eq!((ended.sessions, ended.before), (2, None));
+    for line in &lines {
+        assert!(is_covered(&fixture, line).await);
+    }
+    assert_eq!(cutoff_of(&fixture, &user).await, Some(Cutoff::At(ended.at)));
+    let again = end_all(store, &user).await;
+    assert_eq!(
+        (again.sessions, again.before),
+        (0, Some(Cutoff::At(ended.at)))
+    );
+    assert!(again.at >= ended.at);
+    let anew = open(&fixture, &user).await;
+    assert!(is_live(&fixture, &anew).await);
+    assert_eq!(end_all(store, &user).await.sessions, 1);
+}
+
+pub async fn s34_a_repeated_revocation_raises_nothing<F: Fixture>() {
+    let fixture = F::fresh().await;
+    let (user, store) = (alice(), &**fixture.store());
+    let line = open(&fixture, &user).await;
+    let sid = line.session.as_str();
+    let entry = user.revocation_of(&Dimension::Session, sid, Reach::Forever);
+    let all = [
+        entry.clone(),
+        user.revocation_of(&Dimension::Jti, "other", Reach::Forever),
+    ];
+    assert_eq!(store.revoke(&all[..1]).await.unwrap().raised, 1);
+    assert_eq!(store.revoke(&all).await.unwrap().raised, 1);
+    assert_eq!(store.revoke(&all).await.unwrap().raised, 0);
+    // Fifty at the same time are one.
+    let line = open(&fixture, &user).await;
+    let sid = line.session.as_str();
+    let entry = user.revocation_of(&Dimension::Session, sid, Reach::Forever);
+    let revoked = join_all((0..50).map(|_| store.revoke(std::slice::from_ref(&entry)))).await;
+    let raised = revoked.into_iter().map(|revoked| revoked.unwrap().raised);
+    assert_eq!(raised.sum::<usize>(), 1);
 }
 
 pub async fn revoking_a_session_deletes_its_record<F: Fixture>() {
@@ -903,13 +1121,14 @@ pub async fn a_login_with_what_is_revoked_for_ever_is_refused<F: Fixture>() {
     let since = now(&fixture, &user).await;
     let mut line = Line::new(&user, since, &Policy::default());
     line.covering.push(entry.digest);
+    let last = line.covering.len() - 1;
     fixture
         .store()
         .revoke(&[entry, user.revocation()])
         .await
         .unwrap();
     let opened = line.ask(&**fixture.store(), since, None).await;
-    assert_eq!(opened, Opened::Revoked(2));
+    assert_eq!(opened, Opened::Revoked(last));
     assert_eq!(listed(&fixture, &user).await, []);
 }
 

@@ -10,8 +10,8 @@ use jwt_revoke_core::{
     revocation::{Digest, Dimension, Placement, Shard},
     session::{AttemptId, Identity, Outcome, Policy, Presented, Proposal, Record, SessionCap},
     store::{
-        Ending, EndingOthers, Index, Opened, Opening, Reach, Revocation, Rotating, Store,
-        StoreError, Transition, Transitioned,
+        EndedAll, Ending, EndingAll, EndingOthers, Exception, Index, Lookup, Opened, Opening,
+        Reach, Revocation, Rotating, Store, StoreError, Transition, Transitioned,
     },
     token::{ClientId, Jti, SessionId, Subject},
 };
@@ -27,6 +27,8 @@ pub struct User {
     pub shard: Shard,
     /// The user's entry.
     pub digest: Digest,
+    /// The entry that ends the user's other sessions.
+    pub others: Digest,
 }
 
 impl User {
@@ -36,6 +38,7 @@ impl User {
         Self {
             shard: Shard::of_subject(ISSUER, &subject),
             digest: Digest::of(&Dimension::Subject, ISSUER, name.as_bytes()),
+            others: Digest::of(&Dimension::OtherSessions, ISSUER, name.as_bytes()),
             subject,
         }
     }
@@ -45,6 +48,7 @@ impl User {
         Index {
             shard: self.shard,
             subject: self.digest,
+            others: self.others,
             issuer: ISSUER,
         }
     }
@@ -70,6 +74,8 @@ pub struct Line {
     pub session: SessionId,
     /// Its entry.
     pub entry: Digest,
+    /// Its entry as a kept session.
+    pub kept: Digest,
     /// Its record, as it is opened.
     pub record: Record,
     /// What can cover its opening.
@@ -95,10 +101,11 @@ impl Line {
         record.attempt = Some(AttemptId::random());
         Self {
             user: user.clone(),
-            session,
             entry,
+            kept: Digest::of(&Dimension::KeptSession, ISSUER, session.as_str().as_bytes()),
+            session,
             record,
-            covering: vec![user.digest, client_digest()],
+            covering: vec![user.digest, client_digest(), user.others],
         }
     }
 
@@ -192,6 +199,7 @@ impl Line {
             entry: self.entry,
             born_at: self.record.opened_at,
             covering: &covering,
+            exception: Some(EXCEPTION),
             presented,
             attempt: ask.attempt,
             proposal: &ask.proposal,
@@ -210,7 +218,15 @@ impl Line {
 
     /// What can cover its tokens.
     pub fn covering_token(&self) -> Vec<Digest> {
-        [&[self.entry][..], &self.covering].concat()
+        // In the order that `EXCEPTION` names.
+        let own = [self.entry, self.user.others, self.kept];
+        let rest = self.covering.iter().filter(|d| **d != self.user.others);
+        own.into_iter().chain(rest.copied()).collect()
+    }
+
+    /// What covers its tokens?
+    pub fn lookup<'a>(&self, covering: &'a [Digest]) -> Lookup<'a> {
+        Lookup::new(self.user.shard, covering).with_exception(EXCEPTION)
     }
 
     /// Ends it, as `owner`.
@@ -238,14 +254,37 @@ impl Line {
         store.transition(&Transition::End(&ending)).await.map(ended)
     }
 
-    /// Ends all others of its user.
-    pub async fn end_others<S: Store>(&self, store: &S) -> Vec<SessionId> {
+    /// Ends all others of its user, unless it has ended itself.
+    pub async fn end_others<S: Store>(&self, store: &S) -> Option<Vec<SessionId>> {
+        self.try_end_others(store).await.expect("an answer")
+    }
+
+    /// The same, where the store may fail.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn try_end_others<S: Store>(
+        &self,
+        store: &S,
+    ) -> Result<Option<Vec<SessionId>>, StoreError> {
+        let covering = self.covering_token();
         let ending = EndingOthers {
             index: self.user.index(),
+            subject: &self.user.subject,
             keep: &self.session,
+            kept: self.kept,
+            born_at: self.record.opened_at,
+            covering: &covering,
+            exception: Some(EXCEPTION),
             cause: "logout",
         };
-        ended(step(store, Transition::EndOthers(&ending)).await)
+        Ok(
+            match store.transition(&Transition::EndOthers(&ending)).await? {
+                Transitioned::Covered => None,
+                answer => Some(ended(answer)),
+            },
+        )
     }
 }
 
@@ -317,6 +356,20 @@ pub async fn list<S: Store>(store: &S, user: &User) -> Vec<(SessionId, Record)> 
     }
 }
 
+/// Ends all sessions of a user.
+pub async fn end_all<S: Store>(store: &S, user: &User) -> EndedAll {
+    let ending = EndingAll {
+        index: user.index(),
+        subject: &user.subject,
+        cause: Some("ban"),
+        actor: Some("support"),
+    };
+    match step(store, Transition::EndAll(&ending)).await {
+        Transitioned::EndedAll(ended) => ended,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Marks that the privileges of a user changed.
 pub async fn mark_privileges<S: Store>(store: &S, user: &User) {
     let marked = step(store, Transition::MarkPrivileges(&user.index())).await;
@@ -331,6 +384,7 @@ pub async fn step<S: Store>(store: &S, transition: Transition<'_>) -> Transition
 fn ended(answer: Transitioned) -> Vec<SessionId> {
     match answer {
         Transitioned::Ended(sessions) => sessions,
+        Transitioned::EndedBefore => Vec::new(),
         other => panic!("{other:?}"),
     }
 }
@@ -344,6 +398,13 @@ pub fn client() -> ClientId {
 pub fn client_digest() -> Digest {
     Digest::of(&Dimension::Client, ISSUER, client().as_str().as_bytes())
 }
+
+/// Where in [`Line::covering_token`] those stand that tell whether it was kept.
+pub const EXCEPTION: Exception = Exception {
+    session: 0,
+    others: 1,
+    kept: 2,
+};
 
 /// Up to now.
 pub const NOW: Reach = Reach::Now {

@@ -17,7 +17,7 @@ use futures::future::{join_all, try_join_all};
 use jwt_revoke_core::{
     Timestamp, defaults,
     revocation::{ClaimName, Cutoff, Digest, Dimension, Horizon, Horizons, Placement, Shard},
-    store::{AnyStore, Lookup, Reach, Revocation, Store, StoreError},
+    store::{AnyStore, Lookup, Reach, Revocation, Revoked, Store, StoreError},
 };
 
 /// How the suite comes by a store, and what that store can do.
@@ -155,7 +155,7 @@ async fn now<F: Fixture>(fixture: &F) -> Timestamp {
 }
 
 async fn revoke<F: Fixture>(fixture: &F, revocations: &[Revocation]) -> Timestamp {
-    fixture.store().revoke(revocations).await.unwrap()
+    fixture.store().revoke(revocations).await.unwrap().at
 }
 
 const NOW: Reach = Reach::Now {
@@ -623,7 +623,7 @@ impl<S: Store> Store for Shared<S> {
         self.0.lookup(query).await
     }
 
-    async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
+    async fn revoke(&self, revocations: &[Revocation]) -> Result<Revoked, StoreError> {
         self.0.revoke(revocations).await
     }
 

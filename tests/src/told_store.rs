@@ -6,7 +6,7 @@ use jwt_revoke_core::{
     Clock as _, SystemClock, Timestamp,
     revocation::{Cutoffs, Horizons, Shard},
     session::Outcome,
-    store::{Lookup, Opened, Revocation, Store, StoreError, Transition, Transitioned},
+    store::{Lookup, Opened, Revocation, Revoked, Store, StoreError, Transition, Transitioned},
 };
 
 /// What a store with a copy of its entries in this process looks like from outside: where it can it answers at
@@ -35,8 +35,8 @@ impl Store for ToldStore {
         Some(Ok(Cutoffs::NONE))
     }
 
-    async fn revoke(&self, _: &[Revocation]) -> Result<Timestamp, StoreError> {
-        Ok(SystemClock::new().now())
+    async fn revoke(&self, all: &[Revocation]) -> Result<Revoked, StoreError> {
+        Ok(Revoked::new(SystemClock::new().now(), all.len()))
     }
 
     async fn transition(&self, transition: &Transition<'_>) -> Result<Transitioned, StoreError> {

@@ -198,6 +198,7 @@ async fn companion_routes_answer_the_same() {
     let issuer = Issuer::new(key, "https://auth.example.com", "api");
     let guard = Guard::new(issuer.verifier(), EmbeddedStore::in_memory());
     let fixture = SessionFixture {
+        passwords: Arc::default(),
         sessions: Sessions::new(&guard, issuer),
         password_checks: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
         begun: Arc::new(Semaphore::new(0)),

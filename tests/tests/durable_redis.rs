@@ -7,17 +7,20 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use futures::future::join_all;
 use jwt_revoke_core::{
+    Guard, Issuer,
     revocation::{Cutoff, Digest, Dimension, Placement, Shard},
-    session::{Outcome, Policy},
+    session::{Event, EventKind, Grant, Outcome, Policy, Sessions},
     store::{
         Durability, Lookup, Opened, Reach, RedisBuilder, RedisStore, Revocation, Store as _,
         StoreError,
     },
+    verify::{Algorithm, SigningKey},
 };
 use jwt_revoke_tests::{
     patience::{PATIENCE, until},
@@ -478,4 +481,56 @@ async fn r4_a_newer_server_confirms_a_repeated_write_only_when_a_replica_has_the
 fn valkey(args: &[&str]) -> Option<RedisServer> {
     let program = Program::Valkey;
     (!program.is_skipped()).then(|| RedisServer::start_of(program, args))
+}
+
+#[tokio::test]
+async fn s34_what_is_not_confirmed_is_reported_once_too() {
+    // Nobody follows.
+    let server = RedisServer::start();
+    let durability = Durability::Replicated {
+        replicas: 1,
+        timeout: Duration::from_millis(100),
+    };
+    let lenient = connect(&server.url(), Durability::Configured).await;
+    let key = SigningKey::generate(Algorithm::EdDSA).unwrap();
+    let issuer = Issuer::new(key, ISSUER, "api");
+    let sessions_over = |store: RedisStore, events: &Arc<Mutex<Vec<EventKind>>>| {
+        let guard = Guard::new(issuer.verifier(), store);
+        let events = Arc::clone(events);
+        Sessions::new(&guard, issuer.clone())
+            .with_events(move |event: &Event| events.lock().unwrap().push(event.kind.clone()))
+    };
+    let (ignored, events) = (Arc::default(), Arc::default());
+    let open = sessions_over(lenient, &ignored);
+    let demanding = sessions_over(connect(&server.url(), durability).await, &events);
+    let login = async || {
+        let attempt = open.begin().await.unwrap();
+        let pair = open.login(attempt, "alice", &Grant::new()).await.unwrap();
+        let access = open.guard().check(pair.access_token()).await.unwrap();
+        (pair, access)
+    };
+    let seen = |count: usize| {
+        let events: Vec<EventKind> = events.lock().unwrap().clone();
+        assert_eq!(events.len(), count, "{events:?}");
+    };
+    let (one, _) = login().await;
+    for _ in 0..3 {
+        demanding.logout(one.refresh_token()).await.unwrap_err();
+        seen(1);
+    }
+    let ((other, _), (_, access)) = (login().await, login().await);
+    for _ in 0..3 {
+        let ended = demanding.revoke_session(&access, other.session()).await;
+        ended.unwrap_err();
+        seen(2);
+    }
+    login().await;
+    for _ in 0..3 {
+        demanding.password_changed(&access).await.unwrap_err();
+        seen(3);
+    }
+    for _ in 0..3 {
+        demanding.revoke_all("alice").await.unwrap_err();
+        seen(4);
+    }
 }

@@ -105,7 +105,7 @@ async fn a_raised_cutoff_reaches_the_copies() {
     let before = mirrored(&reader, 1, first.digest).unwrap().highest();
     // A cutoff of the same millisecond raises nothing.
     writer.now(shard(1)).await.unwrap();
-    let now = writer.revoke(&[second]).await.unwrap();
+    let now = writer.revoke(&[second]).await.unwrap().at;
     until("it is raised", || async {
         mirrored(&reader, 1, first.digest).unwrap().highest() > before
     })

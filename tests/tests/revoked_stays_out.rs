@@ -177,7 +177,7 @@ async fn r12_a_session_opened_before_the_clock_was_set_back_is_reached_by_later_
     server.cli(&["EVAL", write, "1", "jr:{15s}:meta", &text]);
     let revocation = subject("alice", Placement::One(shard(1)), NOW);
     let at = store.revoke(std::slice::from_ref(&revocation)).await;
-    assert!(at.unwrap() >= later);
+    assert!(at.unwrap().at >= later);
     let found = look(&store, 1, &revocation).await.unwrap();
     assert!(found.covering(later).is_some(), "{found:?}");
 }

@@ -126,7 +126,8 @@ async fn a_wide_revocation_has_one_instant_in_every_shard() {
     let now = store
         .revoke(std::slice::from_ref(&revocation))
         .await
-        .unwrap();
+        .unwrap()
+        .at;
     let mut cutoffs = Vec::new();
     for shard in Shard::all() {
         let query = [revocation.digest];
@@ -981,7 +982,7 @@ async fn r12_a_cutoff_is_not_dated_behind_the_log_of_its_shard() {
             ahead: Duration::ZERO,
         },
     );
-    assert!(other.revoke(&[revocation]).await.unwrap().as_millis() >= later);
+    assert!(other.revoke(&[revocation]).await.unwrap().at.as_millis() >= later);
 }
 
 #[tokio::test]
@@ -1000,7 +1001,7 @@ async fn r12_a_date_of_a_wrong_clock_that_a_process_has_used_hides_none_that_was
         [subject(name, Placement::One(shard(1)), reach)]
     };
     server.cli(&["XADD", log, &ahead, "digest", "x"]);
-    let used = store.revoke(&revocation("a")).await.unwrap().as_millis();
+    let used = store.revoke(&revocation("a")).await.unwrap().at.as_millis();
     assert!(used >= now + 24 * hour);
     server.cli(&["DEL", log]);
     let told = now + hour / 2;
@@ -1008,7 +1009,7 @@ async fn r12_a_date_of_a_wrong_clock_that_a_process_has_used_hides_none_that_was
         meta::write(&server, key, field, number);
     }
     let other = connect(&server.url()).await;
-    let at = other.revoke(&revocation("b")).await.unwrap().as_millis();
+    let at = other.revoke(&revocation("b")).await.unwrap().at.as_millis();
     assert!((told..told + hour / 4).contains(&at), "{told} {at}");
 }
 

@@ -189,6 +189,10 @@ pub const MAX_OPENING_AGE: Duration = Duration::from_secs(60);
 /// How many sessions a user may have at a time.
 pub const SESSIONS_PER_USER: u32 = 100;
 
+/// For how long a repeated [`Sessions::revoke_all`](crate::session::Sessions::revoke_all) that finds no session
+/// is the same act as the first: a client that tries again, or an impatient click. Events tell of it once.
+pub const REVOKE_ALL_REPEATED: Duration = Duration::from_secs(5 * 60);
+
 /// The longest device label that is kept, in bytes; the rest is cut off.
 pub const MAX_DEVICE_BYTES: usize = 128;
 

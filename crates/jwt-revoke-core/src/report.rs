@@ -49,8 +49,8 @@ mod tests {
     use super::*;
     use crate::{
         guard::Denied,
-        revocation::{Cutoff, Cutoffs},
-        store::StoreError,
+        revocation::{Cutoff, Digest, Dimension, Shard},
+        store::{Lookup, StoreError},
     };
 
     #[test]
@@ -59,7 +59,8 @@ mod tests {
             store: "mine".into(),
             reason: "no answer".into(),
         };
-        let known = Cutoffs::from_iter([(0, Cutoff::Forever)]);
+        let digests = [Digest::of(&Dimension::Jti, "iss", b"1")];
+        let known = Lookup::new(Shard::FIRST, &digests).cutoffs([(0, Cutoff::Forever)]);
         let denied = Denied::StoreUnavailable(failed.knowing(known));
         assert_eq!(
             Report(&denied).to_string(),

@@ -10,6 +10,7 @@ use actix_web::{
 use example_shared::{Busy, Stop, Users, login_failed, malformed, not_ready};
 use jwt_revoke_core::{
     session::{Grant, LoginError, Sessions},
+    token::Subject,
     wire::oauth::{Metadata, OAuth},
 };
 use serde::Deserialize;
@@ -24,7 +25,13 @@ pub(crate) fn app(
     stop: &Stop,
     (oauth, metadata): &(OAuth, Metadata),
 ) {
-    let routes = Routes::new(sessions);
+    let table = users.clone();
+    let routes = Routes::new(sessions).with_password_change(
+        move |user: Subject, current: String, new: String| {
+            let table = table.clone();
+            async move { table.change(user.as_str().to_owned(), current, new).await }
+        },
+    );
     let protected = || RevocationLayer::new(sessions.guard().clone());
     config
         .app_data(Data::new(routes.clone()))

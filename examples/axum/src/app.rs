@@ -10,6 +10,7 @@ use axum::{
 use example_shared::{Busy, Stop, Users, login_failed, malformed, not_ready};
 use jwt_revoke_core::{
     session::{Grant, LoginError, Sessions},
+    token::Subject,
     wire::oauth::{Metadata, OAuth},
 };
 use serde::Deserialize;
@@ -43,14 +44,20 @@ impl FromRef<App> for Stop {
     }
 }
 
-/// All routes: login, a protected one, refresh, logout and sessions, those of OAuth.
+/// All routes: login, a protected one, refresh, logout, password and sessions, those of OAuth.
 pub fn app(
     sessions: &Sessions,
     users: Users,
     stop: Stop,
     (oauth, metadata): (OAuth, Metadata),
 ) -> Router {
-    let routes = Routes::new(sessions);
+    let table = users.clone();
+    let routes = Routes::new(sessions).with_password_change(
+        move |user: Subject, current: String, new: String| {
+            let table = table.clone();
+            async move { table.change(user.as_str().to_owned(), current, new).await }
+        },
+    );
     let companion = routes.clone().into_router().merge(oauth_routes(oauth));
     // Around single methods, so that others are answered 405 and not 401.
     let protected = RevocationLayer::new(sessions.guard().clone());

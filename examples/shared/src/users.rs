@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     mem,
     num::NonZero,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     thread,
 };
 
@@ -13,6 +13,7 @@ use argon2::{
     Algorithm, Argon2, Block, Params, PasswordHasher as _, Version,
     password_hash::phc::{Output, PasswordHash},
 };
+use jwt_revoke_core::wire::PasswordError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Users and their passwords, hashed with Argon2id. Cheap to clone.
@@ -20,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub struct Users(Arc<Table>);
 
 struct Table {
-    hashes: HashMap<&'static str, String>,
+    hashes: RwLock<HashMap<String, String>>,
     /// Compared when there is no such user, so that the time taken does not tell names.
     nobody: String,
     desk: Desk,
@@ -40,10 +41,10 @@ impl Users {
     pub fn demo() -> Result<Self, argon2::password_hash::Error> {
         let mut hashes = HashMap::new();
         for (name, password) in [("alice", "wonderland"), ("bob", "we-can-fix-it")] {
-            hashes.insert(name, hash(password)?);
+            hashes.insert(name.to_owned(), hash(password)?);
         }
         Ok(Self(Arc::new(Table {
-            hashes,
+            hashes: RwLock::new(hashes),
             nobody: hash("nobody's password")?,
             desk: Desk::new(),
         })))
@@ -61,14 +62,62 @@ impl Users {
         let checked = tokio::task::spawn_blocking(move || {
             // Until the work is done, though the client may be gone before.
             let _turn = turn;
-            let known = table.hashes.get(name.as_str());
-            let hash = known.unwrap_or(&table.nobody);
-            let matches = table.desk.with_memory(|memory| {
-                verify(password.as_bytes(), hash, memory).unwrap_or_default()
-            });
-            matches && known.is_some()
+            let known = table.hash_of(&name);
+            let hash = known.as_deref().unwrap_or(&table.nobody);
+            table.matches(hash, &password) && known.is_some()
         });
         Ok(checked.await.unwrap_or(false))
+    }
+
+    /// Makes `new` the password of `name` if `current` is.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError`]: nothing changed.
+    pub async fn change(
+        &self,
+        name: String,
+        current: String,
+        new: String,
+    ) -> Result<(), PasswordError> {
+        if new.chars().count() < SHORTEST {
+            let reason = format!("the new password needs {SHORTEST} characters");
+            return Err(PasswordError::Unfit(reason.into()));
+        }
+        let table = Arc::clone(&self.0);
+        let unavailable = |error| PasswordError::Unavailable(error);
+        let turn = self.0.desk.turn().await;
+        let turn = turn.map_err(|error| unavailable(error.into()))?;
+        let changed = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let known = table.hash_of(&name).ok_or(PasswordError::Wrong)?;
+            if !table.matches(&known, &current) {
+                return Err(PasswordError::Wrong);
+            }
+            let new = hash(&new).map_err(|error| unavailable(Box::new(error)))?;
+            let mut hashes = table.hashes.write().unwrap_or_else(PoisonError::into_inner);
+            match hashes.get_mut(&name) {
+                // Unless another change came first: its password is the current one.
+                Some(held) if *held == known => *held = new,
+                _ => return Err(PasswordError::Wrong),
+            }
+            Ok(())
+        });
+        changed
+            .await
+            .unwrap_or_else(|error| Err(unavailable(error.into())))
+    }
+}
+
+impl Table {
+    fn hash_of(&self, name: &str) -> Option<String> {
+        let hashes = self.hashes.read().unwrap_or_else(PoisonError::into_inner);
+        hashes.get(name).cloned()
+    }
+
+    fn matches(&self, hash: &str, password: &str) -> bool {
+        self.desk
+            .with_memory(|memory| verify(password.as_bytes(), hash, memory).unwrap_or_default())
     }
 }
 
@@ -144,6 +193,9 @@ const MOST_TURNS: usize = 4;
 /// The most logins that wait for a turn.
 const WAITING: usize = 32;
 
+/// The shortest password that is taken, in characters.
+const SHORTEST: usize = 8;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,5 +239,30 @@ mod tests {
     fn futures_are_pending<F: Future>(future: std::pin::Pin<&mut F>) -> bool {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         future.poll(&mut cx).is_pending()
+    }
+
+    #[tokio::test]
+    async fn a_password_changes_for_who_knows_it() {
+        let users = Users::demo().unwrap();
+        let change = |name: &str, current: &str, new: &str| {
+            users.change(name.to_owned(), current.to_owned(), new.to_owned())
+        };
+        for (name, current, new) in [
+            ("alice", "guess", "looking-glass"),
+            ("mallory", "nobody's password", "looking-glass"),
+            ("alice", "wonderland", "short"),
+        ] {
+            assert!(change(name, current, new).await.is_err(), "{name} {new}");
+        }
+        change("alice", "wonderland", "looking-glass")
+            .await
+            .unwrap();
+        // Repeated as the routes repeat it.
+        change("alice", "looking-glass", "looking-glass")
+            .await
+            .unwrap();
+        let check = |password: &str| users.check("alice".to_owned(), password.to_owned());
+        assert_eq!(check("looking-glass").await, Ok(true));
+        assert_eq!(check("wonderland").await, Ok(false));
     }
 }

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use jwt_revoke_core::{
     Timestamp,
     revocation::{Cutoffs, Horizons, Shard},
-    store::{Lookup, Revocation, Store, StoreError, Transition, Transitioned},
+    store::{Lookup, Revocation, Revoked, Store, StoreError, Transition, Transitioned},
 };
 
 /// Another store, until it is told to fail. All clones are one.
@@ -96,7 +96,7 @@ impl Store for SwitchedStore {
         self.inner.lookup(query).await
     }
 
-    async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
+    async fn revoke(&self, revocations: &[Revocation]) -> Result<Revoked, StoreError> {
         self.writes()?;
         self.answered(self.inner.revoke(revocations)).await
     }
@@ -135,7 +135,7 @@ fn failure() -> StoreError {
 /// The boxed twin of [`Store`].
 trait Erased: Send + Sync {
     fn lookup<'a>(&'a self, query: &'a Lookup<'_>) -> BoxFuture<'a, Result<Cutoffs, StoreError>>;
-    fn revoke<'a>(&'a self, all: &'a [Revocation]) -> BoxFuture<'a, Result<Timestamp, StoreError>>;
+    fn revoke<'a>(&'a self, all: &'a [Revocation]) -> BoxFuture<'a, Result<Revoked, StoreError>>;
     fn transition<'a>(
         &'a self,
         transition: &'a Transition<'_>,
@@ -150,7 +150,7 @@ impl<S: Store> Erased for S {
         Box::pin(Store::lookup(self, query))
     }
 
-    fn revoke<'a>(&'a self, all: &'a [Revocation]) -> BoxFuture<'a, Result<Timestamp, StoreError>> {
+    fn revoke<'a>(&'a self, all: &'a [Revocation]) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         Box::pin(Store::revoke(self, all))
     }
 

@@ -52,6 +52,28 @@ pub async fn a_login_answers_a_bearer_token(program: &Program) {
     assert_eq!(service.send(request).await.status, 200);
 }
 
+pub async fn a_changed_password_keeps_this_session_only(program: &Program) {
+    let service = program.start(&[]);
+    let token = async |login: RawResponse| {
+        assert_eq!(login.status, 200, "{login:?}");
+        login.json()["access_token"].as_str().unwrap().to_owned()
+    };
+    let phone = token(service.login(ALICE).await).await;
+    let laptop = token(service.login(ALICE).await).await;
+    let change = async |current: &str| {
+        let body = json!({ "current_password": current, "new_password": "looking-glass" });
+        let request = RawRequest::post_with("/auth/password", "application/json", body.to_string());
+        service.send(request.bearer(&laptop)).await.status
+    };
+    assert_eq!(change("guess").await, 403);
+    assert_eq!(service.me(&phone).await.status, 200);
+    assert_eq!(change(ALICE.1).await, 204);
+    assert_eq!(service.me(&phone).await.status, 401);
+    assert_eq!(service.me(&laptop).await.status, 200);
+    assert_eq!(service.login(ALICE).await.status, 401);
+    token(service.login((ALICE.0, "looking-glass")).await).await;
+}
+
 pub async fn every_algorithm_signs_and_verifies(program: &Program) {
     for algorithm in ["EdDSA", "ES256", "RS256", "HS256"] {
         let settings = [

@@ -40,6 +40,7 @@ macro_rules! service_suite {
             the_first_line_says_where_it_listens
             without_settings_it_keeps_its_data_beside_it
             a_login_answers_a_bearer_token
+            a_changed_password_keeps_this_session_only
             every_algorithm_signs_and_verifies
             the_settings_of_tokens_are_obeyed
             a_request_without_a_good_token_is_401_with_a_challenge

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use jwt_revoke_core::{
     Access, Guard, defaults,
     guard::{Ended, Ending, Outage, Target},
-    revocation::{Cutoff, Cutoffs, Dimension},
-    store::StoreError,
+    revocation::{Cutoff, Dimension, Shard},
+    store::{Lookup, StoreError},
     verify::{KeySet, VerifyError},
 };
 use jwt_revoke_tests::{controlled_store::Mood, patience::PATIENCE};
@@ -182,7 +182,7 @@ async fn an_outage_that_is_allowed_ends_only_what_is_known_to_be_revoked() {
             store: "controlled".into(),
             reason: "no answer".into(),
         };
-        silent.knowing(Cutoffs::from_iter([(0, Cutoff::Forever)]))
+        silent.knowing(Lookup::new(Shard::FIRST, &[]).cutoffs([(0, Cutoff::Forever)]))
     });
     let ended = end_of(ending).await;
     assert!(matches!(ended, Ended::Revoked { .. }), "{ended:?}");

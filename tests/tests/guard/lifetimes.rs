@@ -12,7 +12,7 @@ use jwt_revoke_core::{
     guard::Target,
     revocation::{Cutoff, Cutoffs, Digest, Horizons, Shard},
     session::Grant,
-    store::{AnyStore, EmbeddedStore, Lookup, Revocation, Store, StoreError},
+    store::{AnyStore, EmbeddedStore, Lookup, Revocation, Revoked, Store, StoreError},
     verify::{KeySet, SigningKey},
 };
 use proptest::prelude::*;
@@ -45,12 +45,10 @@ impl Store for Forgetful {
             (now < expiry).then_some(cutoff)
         };
         let found = query.digests.iter().enumerate();
-        Ok(found
-            .filter_map(|(index, digest)| Some((index, find(digest)?)))
-            .collect())
+        Ok(query.cutoffs(found.filter_map(|(index, digest)| Some((index, find(digest)?)))))
     }
 
-    async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
+    async fn revoke(&self, revocations: &[Revocation]) -> Result<Revoked, StoreError> {
         let now = self.clock.now();
         let horizons = self.horizons.lock().unwrap().unwrap();
         for revocation in revocations {
@@ -59,7 +57,7 @@ impl Store for Forgetful {
             let mut entries = self.entries.lock().unwrap();
             entries.insert(revocation.digest, (cutoff, expiry));
         }
-        Ok(now)
+        Ok(Revoked::new(now, revocations.len()))
     }
 
     async fn now(&self, _: Shard) -> Result<Timestamp, StoreError> {

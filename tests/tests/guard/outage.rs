@@ -6,7 +6,7 @@ use jwt_revoke_core::{
     Denied, Timestamp, defaults,
     guard::{Outage, Standing, Target},
     revocation::{Cutoff, Cutoffs, Dimension, Horizons, Shard},
-    store::{StoreError, WriteRefusal},
+    store::{Lookup, StoreError, WriteRefusal},
 };
 use jwt_revoke_tests::controlled_store::Mood;
 use serde_json::json;
@@ -157,7 +157,7 @@ async fn i7_what_a_lost_shard_still_knows_is_refused_even_where_unknown_is_allow
     for ((index, cutoff), name) in covering.into_iter().zip(named) {
         foreign
             .store
-            .fail_with(move || lost([(index, cutoff)].into_iter().collect()));
+            .fail_with(move || lost(Lookup::new(Shard::FIRST, &[]).cutoffs([(index, cutoff)])));
         for guard in [&foreign.guard, &lenient] {
             let denied = guard.check(&token).await.unwrap_err();
             assert!(
@@ -171,7 +171,7 @@ async fn i7_what_a_lost_shard_still_knows_is_refused_even_where_unknown_is_allow
     let before = Cutoff::At(START.saturating_sub(MILLISECOND));
     foreign
         .store
-        .fail_with(move || lost([(2, before)].into_iter().collect()));
+        .fail_with(move || lost(Lookup::new(Shard::FIRST, &[]).cutoffs([(2, before)])));
     let denied = foreign.guard.check(&token).await.unwrap_err();
     assert_eq!(denied.status(), 503);
     let access = lenient.check(&token).await.unwrap();

@@ -42,6 +42,23 @@ async fn a_wrong_target_in_a_batch_fails_before_anything_is_written() {
 }
 
 #[tokio::test]
+async fn s36_a_mistyped_issuer_is_an_error_and_nothing_is_written() {
+    let foreign = Foreign::new();
+    for target in [Target::subject("alice"), Target::jti("j"), Target::issuer()] {
+        let error = foreign
+            .guard
+            .revoke(target.issued_by("https://b.example/"))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&error, RevokeError::UnknownIssuer(name) if **name == *"https://b.example/"),
+            "{error:?}"
+        );
+    }
+    assert!(foreign.store.written().is_empty());
+}
+
+#[tokio::test]
 async fn where_any_issuer_is_accepted_the_target_must_say_which() {
     let foreign = Foreign::with(Verifier::allow_any_issuer);
     let access = foreign.access(json!({})).await;

@@ -6,7 +6,7 @@ use jwt_revoke_core::{
     Timestamp,
     guard::Consistency,
     revocation::{Cutoffs, Horizons, Shard},
-    store::{Lookup, RedisStore, Revocation, Store, StoreError},
+    store::{Lookup, RedisStore, Revocation, Revoked, Store, StoreError},
 };
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,6 @@ impl Liar {
     }
 
     fn copied(&self, query: &Lookup<'_>) -> Option<Result<Cutoffs, StoreError>> {
-        let query = Lookup::new(query.shard, query.digests);
         let max_staleness = Duration::MAX;
         let query = query.with_consistency(Consistency::Mirror { max_staleness });
         self.store.lookup_now(&query)
@@ -69,7 +68,7 @@ impl Store for Liar {
         self.store.consistency()
     }
 
-    async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
+    async fn revoke(&self, revocations: &[Revocation]) -> Result<Revoked, StoreError> {
         self.store.revoke(revocations).await
     }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use jwt_revoke_core::{
     Denied, Guard,
     guard::{Consistency, Outage, Target},
-    revocation::{Cutoff, Cutoffs},
+    revocation::{Cutoff, Shard},
     session::{Grant, Sessions},
-    store::{EmbeddedStore, StoreError},
+    store::{EmbeddedStore, Lookup, StoreError},
     verify::{Algorithm, SigningKey},
 };
 use jwt_revoke_tests::controlled_store::{ControlledStore, Mood};
@@ -151,7 +151,7 @@ async fn a_check_is_counted_by_who_decided() {
                 store: "controlled".into(),
                 bound: Duration::ZERO,
             };
-            failed.knowing(Cutoffs::from_iter([(0, cutoff)]))
+            failed.knowing(Lookup::new(Shard::FIRST, &[]).cutoffs([(0, cutoff)]))
         });
     };
     fails_knowing(Cutoff::Forever);

@@ -4,7 +4,7 @@
 
 use std::net::TcpListener;
 
-use actix_jwt_revoke::{AuthUser, RevocationLayer, Routes, SameOrigin, routes};
+use actix_jwt_revoke::{AuthUser, RevocationLayer, Routes, SameOrigin};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
@@ -39,6 +39,8 @@ fn app(fixture: &SessionFixture, config: &mut ServiceConfig) {
     let cookies = cookies.with_origin("https://app.example.com".parse().unwrap());
     let from_cookie = layer().from_header().from_cookies(&cookies);
     let with_cookies = Routes::new(sessions).with_cookies(cookies);
+    let with_cookies = with_cookies.with_password_change(fixture.password_change());
+    let own = Routes::new(sessions).with_password_change(fixture.password_change());
     let plain = Routes::new(sessions);
     config
         .app_data(web::Data::new(fixture.clone()))
@@ -49,7 +51,7 @@ fn app(fixture: &SessionFixture, config: &mut ServiceConfig) {
                 .route(web::post().to(me))
                 .wrap(from_cookie),
         )
-        .service(web::scope("/auth").service(routes(sessions)))
+        .service(web::scope("/auth").service(own))
         .service(web::scope("/cookies/auth").service(with_cookies.clone()))
         .service(web::scope("/some/auth").service(plain.clone().without(Route::LogoutAll)))
         .service(

@@ -17,7 +17,7 @@ use jwt_revoke_core::{
     wire::{Cookies, Route},
 };
 use jwt_revoke_tests::http_suite::{Running, sessions::SessionFixture};
-use tower_jwt_revoke::{AuthUser, RevocationLayer, Routes, SameOrigin, routes};
+use tower_jwt_revoke::{AuthUser, RevocationLayer, Routes, SameOrigin};
 
 /// Serves on a free port.
 pub(crate) fn serve(fixture: SessionFixture) -> BoxFuture<'static, Running> {
@@ -38,11 +38,13 @@ fn app(fixture: SessionFixture) -> Router {
     let cookies = cookies.with_origin("https://app.example.com".parse().unwrap());
     let from_cookie = layer().from_header().from_cookies(&cookies);
     let with_cookies = Routes::new(sessions).with_cookies(cookies);
+    let with_cookies = with_cookies.with_password_change(fixture.password_change());
+    let own = Routes::new(sessions).with_password_change(fixture.password_change());
     let plain = Routes::new(sessions);
     Router::new()
         .route("/me", get(me).route_layer(layer()))
         .route("/cookies/me", get(me).post(me).route_layer(from_cookie))
-        .nest("/auth", routes(sessions))
+        .nest("/auth", own.into_router())
         .nest("/cookies/auth", with_cookies.clone().into_router())
         .nest(
             "/some/auth",

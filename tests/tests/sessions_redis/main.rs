@@ -6,6 +6,7 @@
 )]
 
 mod faults;
+mod kept;
 mod life;
 mod races;
 mod size;

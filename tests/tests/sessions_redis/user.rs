@@ -7,8 +7,8 @@ use jwt_revoke_core::{
     revocation::{Digest, Dimension, Placement, Shard},
     session::{AttemptId, Identity, Outcome, Policy, Presented, Proposal, Record, SessionCap},
     store::{
-        Ending, EndingOthers, Index, Opened, Opening, Reach, RedisStore, Revocation, Rotating,
-        Store, StoreError, Transition, Transitioned,
+        Ending, EndingOthers, Exception, Index, Opened, Opening, Reach, RedisStore, Revocation,
+        Rotating, Store, StoreError, Transition, Transitioned,
     },
     token::{Jti, SessionId, Subject},
 };
@@ -58,8 +58,18 @@ impl User {
         Index {
             shard: self.shard(),
             subject: self.digest(),
+            others: self.others(),
             issuer: ISSUER,
         }
+    }
+
+    /// The entry that ends the user's other sessions.
+    pub(crate) fn others(&self) -> Digest {
+        Digest::of(
+            &Dimension::OtherSessions,
+            ISSUER,
+            self.name.as_str().as_bytes(),
+        )
     }
 
     /// A cutoff for the user, now.
@@ -113,7 +123,14 @@ impl User {
 
     pub(crate) fn covering(&self) -> Vec<Digest> {
         let client = Digest::of(&Dimension::Client, ISSUER, CLIENT.as_bytes());
-        vec![self.digest(), client]
+        vec![self.digest(), client, self.others()]
+    }
+
+    /// What can cover the tokens of a session.
+    pub(crate) fn covering_of(&self, session: &SessionId) -> Vec<Digest> {
+        let mut covering = self.covering();
+        covering.extend([entry(session), kept(session)]);
+        covering
     }
 
     pub(crate) async fn open_with(
@@ -195,14 +212,14 @@ impl User {
             access: Jti::made_at(now),
             access_lifetime: Duration::from_secs(900),
         };
-        let mut covering = self.covering();
-        covering.push(entry(&token.session));
+        let covering = self.covering_of(&token.session);
         let rotating = Rotating {
             index: self.index(),
             session: &token.session,
             entry: entry(&token.session),
             born_at: token.session.instant().unwrap(),
             covering: &covering,
+            exception: Some(EXCEPTION),
             presented: &presented,
             attempt,
             proposal: &proposal,
@@ -251,9 +268,15 @@ impl User {
     }
 
     pub(crate) async fn end_others(&self, store: &RedisStore, keep: &SessionId) -> Vec<SessionId> {
+        let covering = self.covering_of(keep);
         let ending = EndingOthers {
             index: self.index(),
+            subject: &self.name,
             keep,
+            kept: kept(keep),
+            born_at: keep.instant().unwrap(),
+            covering: &covering,
+            exception: Some(EXCEPTION),
             cause: "logout",
         };
         let answer = store.transition(&Transition::EndOthers(&ending)).await;
@@ -280,6 +303,18 @@ impl User {
     }
 }
 
+/// Where in what covers a token those stand that tell whether its session was kept.
+pub(crate) const EXCEPTION: Exception = Exception {
+    session: 3,
+    others: 2,
+    kept: 4,
+};
+
+/// The digest of a session as a kept one.
+pub(crate) fn kept(session: &SessionId) -> Digest {
+    Digest::of(&Dimension::KeptSession, ISSUER, session.as_str().as_bytes())
+}
+
 /// The digest of a session in its dimension.
 pub(crate) fn entry(session: &SessionId) -> Digest {
     Digest::of(&Dimension::Session, ISSUER, session.as_str().as_bytes())
@@ -296,6 +331,7 @@ pub(crate) fn held(session: &SessionId, identity: &Identity) -> Held {
 fn ended(answer: Transitioned) -> Vec<SessionId> {
     match answer {
         Transitioned::Ended(sessions) => sessions,
+        Transitioned::EndedBefore => Vec::new(),
         other => panic!("{other:?}"),
     }
 }

@@ -51,7 +51,7 @@ async fn r6_an_entry_stays_for_its_horizon_and_then_leaves_memory_and_file() {
         .unwrap();
 
     // An hour longer than the horizon: that far may the host's clock go back.
-    let gone = |horizon| written.saturating_add(horizon).saturating_add(HOUR);
+    let gone = |horizon| written.at.saturating_add(horizon).saturating_add(HOUR);
     clock.set(gone(default_horizons().access).saturating_sub(MILLISECOND));
     assert_eq!(store.purge().await.unwrap(), 0);
     assert!(is_found(&store, &token));

@@ -43,6 +43,7 @@ pub fn routes(sessions: &Sessions) -> Routes {
 /// | `POST /logout` | access token, lapsed or not, or `{"refresh_token"}`, or both | 204 |
 /// | `POST /logout-all` | access token | 204 |
 /// | `POST /logout-others` | access token | 204 |
+/// | `POST /password`, [if wanted](Self::with_password_change) | access token, `{"current_password", "new_password"}` | 204 |
 /// | `GET /sessions` | access token | 200 `{"sessions": [..]}` |
 /// | `DELETE /sessions/{sid}` | access token | 204, or 404 |
 ///
@@ -123,22 +124,35 @@ impl Routes {
     }
 
     /// The answer of a route behind the layer.
-    async fn manage(&self, route: Route, request: &HttpRequest) -> HttpResponse {
+    async fn manage(
+        &self,
+        route: Route,
+        request: &HttpRequest,
+        payload: web::Payload,
+    ) -> HttpResponse {
         let access = match Token::from_request(request, &mut Payload::None).await {
             Ok(Token(access)) => access,
             Err(rejection) => return rejection.error_response(),
         };
-        let asked = asked(request, &[]);
+        let bare = asked(request, &[]);
         response(match route {
-            Route::LogoutAll => self.companion.logout_all(&access, &asked).await,
-            Route::LogoutOthers => self.companion.logout_others(&access, &asked).await,
+            Route::LogoutAll => self.companion.logout_all(&access, &bare).await,
+            Route::LogoutOthers => self.companion.logout_others(&access, &bare).await,
+            Route::Password => match read(payload).await {
+                Ok(body) => {
+                    self.companion
+                        .password(&access, &asked(request, &body))
+                        .await
+                }
+                Err(refusal) => refusal,
+            },
             Route::List => self.companion.list(&access).await,
             _ => {
                 // By name: there may be others in the path that these routes are nested at.
                 let parameters = request.match_info().iter();
                 let session = parameters.filter(|(name, _)| *name == "sid").last();
                 let session = session.map_or("", |(_, session)| session);
-                self.companion.end(&access, session, &asked).await
+                self.companion.end(&access, session, &bare).await
             }
         })
     }
@@ -150,9 +164,9 @@ impl HttpServiceFactory for Routes {
         for route in routes.companion.routes() {
             let shared = Rc::clone(&routes);
             let handler = if route.is_behind_layer() {
-                let manage = move |request: HttpRequest| {
+                let manage = move |request: HttpRequest, payload: web::Payload| {
                     let routes = Rc::clone(&shared);
-                    async move { routes.manage(route, &request).await }
+                    async move { routes.manage(route, &request, payload).await }
                 };
                 // At the method: around a path, the layer would answer 401 to other methods, a
                 // preflight among them.

@@ -33,6 +33,11 @@ pub enum RevokeError {
     /// The verifier accepts any issuer, and the target does not say which one is meant.
     #[error("the target names no issuer, and the verifier accepts any")]
     NoIssuer,
+    /// The target names another issuer than the verifier's, so no token would be covered.
+    #[error(
+        "the guard accepts no tokens of the issuer {0:?}; name its own, or leave `issued_by` out"
+    )]
+    UnknownIssuer(Box<str>),
     /// A value is empty.
     #[error("the value to revoke is empty")]
     EmptyValue,
@@ -70,7 +75,7 @@ impl Guard {
 
     async fn write(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
         self.require().await?;
-        let at = self.heard(self.store().revoke(revocations).await)?;
+        let at = self.heard(self.store().revoke(revocations).await)?.at;
         for revocation in revocations {
             let audit = &revocation.audit;
             tracing::info!(
@@ -125,7 +130,9 @@ impl Guard {
         let mut revocation = self.revocation(&Target::issuer().because(cause))?;
         revocation.reach = Reach::Now { ahead };
         self.require().await?;
-        let at = self.heard(self.store().revoke(std::slice::from_ref(&revocation)).await)?;
+        let at = self
+            .heard(self.store().revoke(std::slice::from_ref(&revocation)).await)?
+            .at;
         let cutoff = at.saturating_add(ahead);
         tracing::warn!(
             digest = %revocation.digest, %cutoff,
@@ -234,12 +241,12 @@ impl Guard {
     }
 
     fn issuer_of<'a>(&'a self, target: &'a Target) -> Result<&'a str, RevokeError> {
-        let own = || self.verifier().issuer();
-        target
-            .issuer
-            .as_deref()
-            .or_else(own)
-            .ok_or(RevokeError::NoIssuer)
+        match (target.issuer.as_deref(), self.verifier().issuer()) {
+            (Some(named), Some(own)) if named != own => {
+                Err(RevokeError::UnknownIssuer(named.into()))
+            }
+            (named, own) => named.or(own).ok_or(RevokeError::NoIssuer),
+        }
     }
 
     fn claim_named(&self, name: &str) -> Result<ClaimName, RevokeError> {

@@ -62,7 +62,10 @@ impl Target {
         Self::value(Dimension::Session, sid)
     }
 
-    /// Everything a user holds up to now: log out everywhere, password change, ban.
+    /// Everything a user holds up to now: log out everywhere, password reset, ban. For services that
+    /// check tokens of another issuer. Where [`Sessions`](crate::session::Sessions) issue the tokens use
+    /// [`Sessions::revoke_all`](crate::session::Sessions::revoke_all): it does the same, reports it, and
+    /// tells whether the user had any session. Here a mistyped user succeeds like any other.
     #[doc(alias = "nuclear")]
     #[doc(alias = "revoke_all")]
     pub fn subject(subject: impl Into<Box<str>>) -> Self {
@@ -97,7 +100,8 @@ impl Target {
         self
     }
 
-    /// At which issuer. The default is the verifier's.
+    /// At which issuer. The default is the verifier's, and where that accepts one issuer only it is the
+    /// only one there is: [`RevokeError::UnknownIssuer`](crate::guard::RevokeError::UnknownIssuer).
     pub fn issued_by(mut self, issuer: impl Into<Box<str>>) -> Self {
         self.issuer = Some(issuer.into());
         self

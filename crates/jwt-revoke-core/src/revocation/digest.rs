@@ -106,6 +106,8 @@ mod tests {
             Dimension::Client,
             Dimension::Issuer,
             Dimension::Key,
+            Dimension::OtherSessions,
+            Dimension::KeptSession,
             tenant,
         ];
         let digests: std::collections::HashSet<_> = dimensions

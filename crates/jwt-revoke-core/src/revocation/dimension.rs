@@ -18,6 +18,11 @@ pub enum Dimension {
     Issuer,
     /// All tokens signed with a key, by `kid` or the key's thumbprint.
     Key,
+    /// All sessions of one user but the kept ones, by `sub`. Only for our own tokens.
+    OtherSessions,
+    /// One session that outlives [`OtherSessions`](Self::OtherSessions), by `sid`. Its entry revokes
+    /// nothing: cutoffs of `OtherSessions` below it do not cover the session.
+    KeptSession,
     /// All tokens that carry a value in a claim that the application named.
     Claim(ClaimName),
 }
@@ -32,6 +37,8 @@ impl Dimension {
             Self::Client => "client",
             Self::Issuer => "issuer",
             Self::Key => "key",
+            Self::OtherSessions => "other_sessions",
+            Self::KeptSession => "kept_session",
             Self::Claim(name) => name.as_str(),
         }
     }
@@ -89,13 +96,15 @@ impl ClaimName {
 pub struct InvalidClaimName(String);
 
 /// Built-in dimensions, and the registered claims behind them or without a value to revoke by.
-const TAKEN: [&str; 16] = [
+const TAKEN: [&str; 18] = [
     "jti",
     "session",
     "subject",
     "client",
     "issuer",
     "key",
+    "other_sessions",
+    "kept_session",
     "sid",
     "sub",
     "client_id",

@@ -125,7 +125,7 @@ pub enum Horizon {
     /// the revocation, so copies of the entry may be forgotten once the last access token has lapsed.
     Session,
     /// As long, and tokens that it covers may be issued all the time: those of another issuer's session,
-    /// or signed with a key that leaked.
+    /// or signed with a key that leaked, or of a session that was kept when the others ended.
     Lasting,
 }
 

@@ -9,6 +9,7 @@ use crate::{
     clock::millis,
     defaults,
     revocation::{Cutoff, Cutoffs, Digest, SHARDS, Shard, table::Table},
+    store::Lookup,
 };
 
 /// What this process knows of a store: the entries that it wrote itself, and those that a follower
@@ -182,14 +183,22 @@ impl Replica {
         });
     }
 
-    /// The cutoffs known for `digests` in `shard`. Allocates nothing.
-    pub(crate) fn find(&self, shard: Shard, digests: &[Digest]) -> Cutoffs {
-        let mut found = Cutoffs::NONE;
+    /// The cutoffs known for what is asked. Allocates nothing.
+    pub(crate) fn find(&self, query: &Lookup<'_>) -> Cutoffs {
         // What has expired and was not purged yet covers no token that is alive.
-        self.copy(shard).table.find(digests, |index, known| {
-            found.insert(index, cutoff_of(known.cutoff));
-        });
-        found
+        let table = &self.copy(query.shard).table;
+        table.find(query, |known| cutoff_of(known.cutoff))
+    }
+
+    /// The same, where nobody says that the copy is complete. What had no room may have been the entry of
+    /// a kept session.
+    pub(crate) fn find_own(&self, query: &Lookup<'_>) -> Cutoffs {
+        let found = self.find(query);
+        if self.copy(query.shard).overflowed.load(Ordering::Acquire) {
+            found.without_exception()
+        } else {
+            found
+        }
     }
 
     /// How long an entry still lives in the store, if it is known.
@@ -397,7 +406,9 @@ mod tests {
     }
 
     fn highest(replica: &Replica, at: u8, value: u32) -> Option<Cutoff> {
-        replica.find(shard(at), &[digest(value)]).highest()
+        replica
+            .find(&Lookup::new(shard(at), &[digest(value)]))
+            .highest()
     }
 
     #[test]

@@ -7,7 +7,10 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-use crate::revocation::Digest;
+use crate::{
+    revocation::{Cutoff, Cutoffs, Digest},
+    store::Lookup,
+};
 
 /// What is known of each of many digests, behind one lock, so that a check takes one.
 ///
@@ -33,14 +36,29 @@ impl<E: Copy> Table<E> {
         ))
     }
 
-    /// Tells `found` of each of `digests` that is here, with its index. Allocates nothing.
-    pub(crate) fn find(&self, digests: &[Digest], mut found: impl FnMut(usize, E)) {
+    /// The cutoffs of the digests of `query` that are here. Allocates nothing, and does not look for the
+    /// entry of a kept session where no other needs it.
+    pub(crate) fn find(&self, query: &Lookup<'_>, cutoff_of: impl Fn(E) -> Cutoff) -> Cutoffs {
         let parts = self.read();
-        for (index, digest) in digests.iter().enumerate() {
+        let mut found = Cutoffs::NONE;
+        let look = |index: usize, digest: &Digest, found: &mut Cutoffs| {
             if let Some(entry) = parts[part_of(digest, parts.len())].get(digest) {
-                found(index, *entry);
+                found.insert(query, index, cutoff_of(*entry));
+            }
+        };
+        let kept = query.exception.map(|exception| exception.kept);
+        for (index, digest) in query.digests.iter().enumerate() {
+            if Some(index) != kept {
+                look(index, digest, &mut found);
             }
         }
+        if found.asks_for_kept()
+            && let Some(kept) = kept
+            && let Some(digest) = query.digests.get(kept)
+        {
+            look(kept, digest, &mut found);
+        }
+        found
     }
 
     pub(crate) fn get(&self, digest: &Digest) -> Option<E> {

@@ -5,11 +5,12 @@ use crate::{
     clock::Timestamp,
     defaults,
     finish::finished,
-    guard::{Access, RevokeError, Target},
-    revocation::{Cutoffs, Digest, Dimension, Placement, Shard},
+    guard::Access,
+    revocation::{Cutoffs, Digest, Dimension, Placement},
     session::{Cause, Event, EventKind, Record, Sessions},
     store::{
-        Ending, EndingOthers, Lookup, Reach, Revocation, StoreError, Transition, Transitioned,
+        Ending, EndingOthers, Exception, Index, Lookup, Reach, Revocation, Revoked, StoreError,
+        Transition, Transitioned,
     },
     token::{ClientId, SessionId, Subject, TokenKind},
     verify::{BornAt, Verified, Verifier, VerifyError},
@@ -112,71 +113,46 @@ impl Sessions {
             owner: subject,
             cause: Cause::Remote.as_str(),
         };
-        match self.0.transition(Transition::End(&ending)).await? {
+        let answer = self.0.transition(Transition::End(&ending)).await;
+        self.0.tell_ended(subject, &answer, Cause::Remote);
+        match answer? {
             Transitioned::Ended(ended) if ended.is_empty() => Err(EndError::NotFound),
-            Transitioned::Ended(ended) => {
-                self.0.tell_ended(subject, ended, Cause::Remote);
-                Ok(())
-            }
+            Transitioned::Ended(_) | Transitioned::EndedBefore => Ok(()),
             _ => Err(odd_answer().into()),
         }
     }
 
-    /// Ends everything a user holds up to now: log out everywhere, password change, ban. Takes the
-    /// same time whatever the number of sessions.
+    /// Ends all sessions of the user behind `access` but this one, also those of which no record is left,
+    /// in a time that depends on no number. A login that began before is [stale](crate::session::LoginError::Stale).
+    /// This session goes on as it is, its refresh token included.
+    ///
+    /// After a change of the password call [`password_changed`](Self::password_changed) instead, which
+    /// does the same and says why.
     ///
     /// # Errors
     ///
-    /// [`EndError::Store`] when the store did not confirm.
-    #[doc(alias = "nuclear")]
-    pub async fn revoke_all(&self, subject: impl Into<Subject>) -> Result<Timestamp, EndError> {
-        let (sessions, subject) = (self.clone(), subject.into());
-        finished(async move { sessions.try_revoke_all(subject).await }).await
-    }
-
-    async fn try_revoke_all(&self, subject: Subject) -> Result<Timestamp, EndError> {
-        self.0.require().await?;
-        let target = Target::subject(subject.as_str()).issued_by(self.0.issuer.name());
-        let at = self
-            .0
-            .guard
-            .revoke(target.because("log out everywhere"))
-            .await;
-        let at = at.map_err(EndError::from)?;
-        self.0.tell(&Event {
-            kind: EventKind::RevokedAll(at),
-            subject,
-            session: None,
-            client: None,
-        });
-        Ok(at)
-    }
-
-    /// Ends all sessions of the user behind `access` but this one.
-    ///
-    /// # Errors
-    ///
-    /// [`EndError::NotFound`] when the token has no session here, [`EndError::Store`].
+    /// [`EndError::NotFound`] when the token has no session here, [`EndError::Ended`] when its session has
+    /// ended itself, [`EndError::Store`] when the store did not confirm.
     pub async fn revoke_others(&self, access: &Access) -> Result<(), EndError> {
         let (sessions, access) = (self.clone(), access.clone());
-        finished(async move { sessions.try_revoke_others(&access).await }).await
+        finished(async move { sessions.0.end_others(&access, Cause::Remote).await }).await
     }
 
-    async fn try_revoke_others(&self, access: &Access) -> Result<(), EndError> {
-        let subject = self.owner(access).ok_or(EndError::NotFound)?;
-        let keep = access.session().ok_or(EndError::NotFound)?;
-        let others = EndingOthers {
-            index: self.0.index(subject),
-            keep,
-            cause: Cause::Remote.as_str(),
-        };
-        match self.0.transition(Transition::EndOthers(&others)).await? {
-            Transitioned::Ended(ended) => {
-                self.0.tell_ended(subject, ended, Cause::Remote);
-                Ok(())
-            }
-            _ => Err(odd_answer().into()),
-        }
+    /// Says that the user behind `access` has changed the password from this session, which is kept:
+    /// ends the user's other sessions, and makes stale each login that began before, whose password may
+    /// have been the old one.
+    ///
+    /// Call it **after** the new password is in force. On an error call it again until it succeeds, and
+    /// do not confirm the change to the user before: until then whoever has the old password may still be
+    /// inside. For a password that was reset, or changed by an administrator, no session is to be kept: see
+    /// [`revoke_all`](Self::revoke_all).
+    ///
+    /// # Errors
+    ///
+    /// As for [`revoke_others`](Self::revoke_others).
+    pub async fn password_changed(&self, access: &Access) -> Result<(), EndError> {
+        let (sessions, access) = (self.clone(), access.clone());
+        finished(async move { sessions.0.end_others(&access, Cause::PasswordChanged).await }).await
     }
 
     /// The live sessions of a user, the oldest first. `current` marks the caller's own.
@@ -200,14 +176,18 @@ impl Sessions {
             let cutoffs = match known.iter().find(|(client, _)| *client == record.client) {
                 Some((_, cutoffs)) => *cutoffs,
                 None => {
-                    let cutoffs = inner
-                        .cutoffs(index.shard, index.subject, &record.client)
-                        .await?;
+                    let cutoffs = inner.cutoffs(&index, &record.client, None).await?;
                     known.push((record.client.clone(), cutoffs));
                     cutoffs
                 }
             };
-            if cutoffs.covering(record.opened_at).is_none() {
+            // Those that are covered but for their being kept are few: what ends with the others leaves
+            // the list with them.
+            let covered = cutoffs.covering(record.opened_at).is_some() && {
+                let kept = inner.cutoffs(&index, &record.client, Some(&id)).await?;
+                kept.covering(record.opened_at).is_some()
+            };
+            if !covered {
                 let current = current == Some(&id);
                 live.push(SessionInfo::new(id, record, current));
             }
@@ -293,22 +273,18 @@ pub enum EndError {
     /// The token was issued to another client. Nothing was ended.
     #[error("the token was issued to another client")]
     OtherClient,
+    /// The session that was to be kept has ended itself. Nothing else was ended.
+    #[error("the session has ended")]
+    Ended,
+    /// The subject is empty or longer than any that a token has. Nothing was ended.
+    #[error("the subject is empty or longer than {limit} bytes; name a user as tokens do in `sub`", limit = defaults::MAX_ID_BYTES)]
+    Subject,
     /// There is no such session of this user. Nothing was ended.
     #[error("the user has no such session")]
     NotFound,
     /// The store did not confirm: the tokens may still work. Try again.
     #[error("the store did not confirm")]
     Store(#[from] StoreError),
-}
-
-impl From<RevokeError> for EndError {
-    fn from(error: RevokeError) -> Self {
-        match error {
-            RevokeError::Store(error) => Self::Store(error),
-            // The other kinds concern targets that are not made here.
-            _ => Self::NotFound,
-        }
-    }
 }
 
 impl Inner {
@@ -348,13 +324,29 @@ impl Inner {
         let registered = verified.registered();
         let (Some(session), Some(subject)) = (&registered.session, &registered.subject) else {
             let jti = registered.jti.as_ref().ok_or(EndError::NotFound)?;
-            return Ok(self
-                .revoke(verified, Dimension::Jti, jti.as_str(), cause)
-                .await?);
+            let revoked = self.revoke(verified, Dimension::Jti, jti.as_str(), cause);
+            return Ok(revoked.await.map(drop)?);
         };
-        self.revoke(verified, Dimension::Session, session.as_str(), cause)
-            .await?;
-        self.tell_ended(subject, vec![session.clone()], cause);
+        // What ended in another respect has been told of. Where only the store could tell, so be it.
+        let known = self.store().lookup_now(&verified.lookup());
+        let has_ended = known.is_some_and(|known| {
+            let known = known.unwrap_or_else(|error| error.known());
+            known.covering(verified.born_at()).is_some()
+        });
+        let revoked = self.revoke(verified, Dimension::Session, session.as_str(), cause);
+        let revoked = revoked.await;
+        let raised = match &revoked {
+            Ok(revoked) => revoked.raised,
+            Err(error) => match error.done() {
+                Some(Transitioned::Revoked(revoked)) => revoked.raised,
+                _ => 0,
+            },
+        };
+        if raised > 0 && !has_ended {
+            let event = Event::new(EventKind::SessionEnded(cause), subject);
+            self.tell(&event.of_session(session.clone()));
+        }
+        revoked?;
         Ok(())
     }
 
@@ -364,7 +356,7 @@ impl Inner {
         dimension: Dimension,
         value: &str,
         cause: Cause,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Revoked, StoreError> {
         self.require().await?;
         let issuer = verified.registered().issuer.as_deref().unwrap_or_default();
         let placement = Placement::One(verified.shard());
@@ -377,34 +369,99 @@ impl Inner {
             .counting_from(verified.entry_counts_from(kept))
             .with_audit(Some(cause.as_str().into()), None);
         let answer = self.store().revoke(&[revocation]).await;
-        self.guard.heard(answer).map(drop)
-    }
-
-    /// What covers the user's sessions through a client.
-    async fn cutoffs(
-        &self,
-        shard: Shard,
-        subject: Digest,
-        client: &ClientId,
-    ) -> Result<Cutoffs, StoreError> {
-        let issuer = self.issuer.name();
-        let digests = [
-            subject,
-            Digest::of(&Dimension::Client, issuer, client.as_str().as_bytes()),
-            Digest::of(&Dimension::Issuer, issuer, issuer.as_bytes()),
-        ];
-        let answer = self.store().find(&Lookup::new(shard, &digests)).await;
         self.guard.heard(answer)
     }
 
-    fn tell_ended(&self, subject: &Subject, ended: Vec<SessionId>, cause: Cause) {
-        for session in ended {
-            self.tell(&Event {
-                kind: EventKind::SessionEnded(cause),
-                subject: subject.clone(),
-                session: Some(session),
-                client: None,
-            });
+    /// What covers the user's sessions through a client; with `session`, unless that was kept.
+    async fn cutoffs(
+        &self,
+        index: &Index<'_>,
+        client: &ClientId,
+        session: Option<&SessionId>,
+    ) -> Result<Cutoffs, StoreError> {
+        let issuer = self.issuer.name();
+        let mut digests = vec![
+            index.subject,
+            index.others,
+            Digest::of(&Dimension::Client, issuer, client.as_str().as_bytes()),
+            Digest::of(&Dimension::Issuer, issuer, issuer.as_bytes()),
+        ];
+        let exception = session.map(|session| {
+            digests.push(self.entry(session));
+            digests.push(self.kept(session));
+            Exception {
+                session: digests.len() - 2,
+                others: 1,
+                kept: digests.len() - 1,
+            }
+        });
+        let query = Lookup {
+            exception,
+            ..Lookup::new(index.shard, &digests)
+        };
+        let answer = self.store().find(&query).await;
+        self.guard.heard(answer)
+    }
+
+    async fn end_others(&self, access: &Access, cause: Cause) -> Result<(), EndError> {
+        let issuer = access.registered().issuer.as_deref();
+        let subject = access
+            .subject()
+            .filter(|_| issuer == Some(self.issuer.name()));
+        let subject = subject.ok_or(EndError::NotFound)?;
+        let keep = access.session().ok_or(EndError::NotFound)?;
+        let born_at = keep.instant().ok_or(EndError::NotFound)?;
+        let (index, kept) = (self.index(subject), self.kept(keep));
+        let query = access.verified().lookup();
+        let mut covering = query.digests.to_vec();
+        let exception = query.exception.unwrap_or_else(|| {
+            covering.extend([self.entry(keep), index.others, kept]);
+            Exception {
+                session: covering.len() - 3,
+                others: covering.len() - 2,
+                kept: covering.len() - 1,
+            }
+        });
+        let others = EndingOthers {
+            index,
+            subject,
+            keep,
+            kept,
+            born_at,
+            covering: &covering,
+            exception: Some(exception),
+            cause: cause.as_str(),
+        };
+        let answer = self.transition(Transition::EndOthers(&others)).await;
+        self.tell_ended(subject, &answer, cause);
+        match answer? {
+            Transitioned::Ended(_) => Ok(()),
+            Transitioned::Covered => Err(EndError::Ended),
+            _ => Err(odd_answer().into()),
+        }
+    }
+
+    fn kept(&self, session: &SessionId) -> Digest {
+        let issuer = self.issuer.name();
+        Digest::of(&Dimension::KeptSession, issuer, session.as_str().as_bytes())
+    }
+
+    /// Tells of the sessions that a step ended, confirmed or not: a repetition ends them no more.
+    fn tell_ended(
+        &self,
+        subject: &Subject,
+        answer: &Result<Transitioned, StoreError>,
+        cause: Cause,
+    ) {
+        let done = match answer {
+            Ok(done) => Some(done),
+            Err(error) => error.done(),
+        };
+        if let Some(Transitioned::Ended(ended)) = done {
+            for session in ended {
+                let event = Event::new(EventKind::SessionEnded(cause), subject);
+                self.tell(&event.of_session(session.clone()));
+            }
         }
     }
 }

@@ -7,6 +7,10 @@ use crate::{
 };
 
 /// Something that happened to the sessions of a user.
+///
+/// What ends is reported once, by the call that ended it: a second logout, a token that comes back after its
+/// session ended, and a repetition after [`StoreError::Unconfirmed`](crate::store::StoreError::Unconfirmed)
+/// report nothing. Under [`ReuseScope::Refuse`] reuse ends nothing and is reported each time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
@@ -18,6 +22,37 @@ pub struct Event {
     pub session: Option<SessionId>,
     /// Through which client, where that is known.
     pub client: Option<ClientId>,
+    /// Why, in the words of the caller of [`Sessions::revoke_all`](crate::session::Sessions::revoke_all).
+    pub cause: Option<Box<str>>,
+    /// Who asked for it, likewise.
+    pub actor: Option<Box<str>>,
+}
+
+impl Event {
+    pub(super) fn new(kind: EventKind, subject: &Subject) -> Self {
+        Self {
+            kind,
+            subject: subject.clone(),
+            session: None,
+            client: None,
+            cause: None,
+            actor: None,
+        }
+    }
+
+    pub(super) fn of_session(self, session: SessionId) -> Self {
+        Self {
+            session: Some(session),
+            ..self
+        }
+    }
+
+    pub(super) fn of_client(self, client: &ClientId) -> Self {
+        Self {
+            client: Some(client.clone()),
+            ..self
+        }
+    }
 }
 
 /// What happened.
@@ -28,7 +63,9 @@ pub enum EventKind {
     SessionOpened,
     /// The session ended.
     SessionEnded(Cause),
-    /// Everything the user held up to this instant ended.
+    /// Everything the user held up to this instant ended. A repetition within
+    /// [`REVOKE_ALL_REPEATED`](crate::defaults::REVOKE_ALL_REPEATED) that ends no session that is known
+    /// is no event.
     RevokedAll(Timestamp),
     /// A spent refresh token came back: rejected reuse (RFC 9700 §4.14.2). Somebody has a stolen
     /// token, or a client keeps a copy. What ended is the scope.
@@ -47,6 +84,8 @@ pub enum Cause {
     Logout,
     /// Its owner, or an administrator, ended it from elsewhere.
     Remote,
+    /// Its owner changed the password elsewhere.
+    PasswordChanged,
     /// A token of it was revoked (RFC 7009).
     Revocation,
     /// A newer login took its place.
@@ -63,6 +102,7 @@ impl Cause {
         match self {
             Self::Logout => "logout",
             Self::Remote => "ended from elsewhere",
+            Self::PasswordChanged => "password changed",
             Self::Revocation => "token revoked",
             Self::Evicted => "too many sessions",
             Self::Unwelcome => "no longer welcome",

@@ -100,6 +100,7 @@ impl Grant {
     ) -> Option<(Vec<Dimension>, Vec<Digest>)> {
         let mut values = vec![
             (Dimension::Subject, subject.as_str().to_owned()),
+            (Dimension::OtherSessions, subject.as_str().to_owned()),
             (
                 Dimension::Client,
                 self.client_or_default().as_str().to_owned(),

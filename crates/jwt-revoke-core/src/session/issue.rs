@@ -388,7 +388,7 @@ pub enum IssueError {
 }
 
 /// An identifier that verifiers accept.
-fn checked_id(id: &str, error: IssueError) -> Result<(), IssueError> {
+pub(super) fn checked_id(id: &str, error: IssueError) -> Result<(), IssueError> {
     match id.len() {
         1..=defaults::MAX_ID_BYTES => Ok(()),
         _ => Err(error),

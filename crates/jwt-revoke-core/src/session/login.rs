@@ -96,7 +96,14 @@ impl Sessions {
                 since: attempt.since,
                 cap: inner.cap,
             };
-            match inner.transition(Transition::Open(&opening)).await? {
+            let answer = inner.transition(Transition::Open(&opening)).await;
+            if let Err(error) = &answer
+                && let Some(Transitioned::Opened(Opened::Opened(evicted))) = error.done()
+            {
+                // The session was taken back, and those are gone.
+                inner.tell_evicted(&subject, &record.client, evicted.clone());
+            }
+            match answer? {
                 Transitioned::Opened(Opened::Opened(evicted)) => {
                     inner.tell_opened(&subject, &session, &record, evicted);
                     return Ok(inner.pair(&Signing {
@@ -253,15 +260,15 @@ impl Inner {
         record: &Record,
         evicted: Vec<SessionId>,
     ) {
-        let event = |kind, session| Event {
-            kind,
-            subject: subject.clone(),
-            session: Some(session),
-            client: Some(record.client.clone()),
-        };
-        self.tell(&event(EventKind::SessionOpened, session.clone()));
+        let opened = Event::new(EventKind::SessionOpened, subject).of_session(session.clone());
+        self.tell(&opened.of_client(&record.client));
+        self.tell_evicted(subject, &record.client, evicted);
+    }
+
+    fn tell_evicted(&self, subject: &Subject, client: &ClientId, evicted: Vec<SessionId>) {
         for session in evicted {
-            self.tell(&event(EventKind::SessionEnded(Cause::Evicted), session));
+            let ended = Event::new(EventKind::SessionEnded(Cause::Evicted), subject);
+            self.tell(&ended.of_session(session).of_client(client));
         }
     }
 }

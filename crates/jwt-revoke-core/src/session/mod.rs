@@ -11,6 +11,7 @@ mod login;
 mod policy;
 mod record;
 mod refresh;
+mod revoke_all;
 mod rotate;
 mod sessions;
 mod sign;
@@ -27,6 +28,7 @@ pub use self::{
     policy::{Policy, ReuseScope, SessionCap, WhenFull},
     record::{AttemptId, Identity, Record, SPENDS},
     refresh::RefreshError,
+    revoke_all::{RevokeAll, RevokedAll},
     rotate::{Effect, Outcome, Presented, Proposal, rotate},
     sessions::Sessions,
 };

@@ -24,7 +24,9 @@ use crate::{
         AttemptId, Cause, Event, EventKind, IssueError, Outcome, Presented, Proposal, Refreshing,
         ReuseScope, Sessions, Welcome,
     },
-    store::{BoxError, Ending, Index, Lookup, Rotating, StoreError, Transition, Transitioned},
+    store::{
+        BoxError, Ending, Exception, Index, Lookup, Rotating, StoreError, Transition, Transitioned,
+    },
     token::{ClientId, KeyId, Scope, SessionId, TokenKind},
     verify::{Verified, VerifyError},
 };
@@ -276,10 +278,12 @@ pub(super) struct RefreshedToken {
     shard: Shard,
     /// The key that signed it.
     key: KeyId,
-    /// The digests of session and subject.
+    /// The digests of session and subject, and of the subject's other sessions.
     entry: Digest,
     owner: Digest,
+    others: Digest,
     covering: Vec<Digest>,
+    exception: Option<Exception>,
 }
 
 #[derive(Deserialize)]
@@ -301,7 +305,8 @@ impl RefreshedToken {
         if !(1..=MAX_GENERATION).contains(&extra.generation) {
             return Err(malformed("gen"));
         }
-        let mut covering = verified.lookup().digests.to_vec();
+        let lookup = verified.lookup();
+        let mut covering = lookup.digests.to_vec();
         let named = inner.guard.verifier().claim_dimensions();
         let values = claim_values(&extra.ext, named).ok_or(malformed("ext"))?;
         covering.extend(inner.digests_of(values));
@@ -320,7 +325,9 @@ impl RefreshedToken {
             key: verified.key_id().clone(),
             entry: of(&Dimension::Session).ok_or(missing("sid"))?,
             owner: of(&Dimension::Subject).ok_or(missing("sub"))?,
+            others: of(&Dimension::OtherSessions).ok_or(missing("sub"))?,
             covering,
+            exception: lookup.exception,
         })
     }
 
@@ -335,12 +342,14 @@ impl RefreshedToken {
             index: Index {
                 shard: self.shard,
                 subject: self.owner,
+                others: self.others,
                 issuer: inner.issuer.name(),
             },
             session: &self.session,
             entry: self.entry,
             born_at: self.born_at,
             covering: &self.covering,
+            exception: self.exception,
             presented: &self.presented,
             attempt,
             proposal,
@@ -455,8 +464,12 @@ impl Inner {
             owner: &token.presented.subject,
             cause: Cause::Unwelcome.as_str(),
         };
-        self.transition(Transition::End(&ending)).await?;
-        self.tell_of(token, EventKind::SessionEnded(Cause::Unwelcome));
+        let ended = self.transition(Transition::End(&ending)).await;
+        // Of several refreshes at a time that the application refuses, one ends the session.
+        if has_ended_one(&ended) {
+            self.tell_of(token, EventKind::SessionEnded(Cause::Unwelcome));
+        }
+        ended?;
         Ok(())
     }
 
@@ -480,13 +493,17 @@ impl Inner {
     }
 
     fn tell_of(&self, token: &RefreshedToken, kind: EventKind) {
-        self.tell(&Event {
-            kind,
-            subject: token.presented.subject.clone(),
-            session: Some(token.session.clone()),
-            client: Some(token.presented.client.clone()),
-        });
+        let event = Event::new(kind, &token.presented.subject).of_session(token.session.clone());
+        self.tell(&event.of_client(&token.presented.client));
     }
+}
+
+fn has_ended_one(answer: &Result<Transitioned, StoreError>) -> bool {
+    let done = match answer {
+        Ok(done) => Some(done),
+        Err(error) => error.done(),
+    };
+    matches!(done, Some(Transitioned::Ended(ended)) if !ended.is_empty())
 }
 
 fn would_succeed(outcome: &Outcome) -> bool {

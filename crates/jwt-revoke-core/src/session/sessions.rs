@@ -73,9 +73,17 @@ pub(super) struct Inner {
 
 impl Sessions {
     /// Sessions whose tokens `issuer` signs and `guard` checks. The guard's verifier must be the
-    /// issuer's, or accept its tokens; while it does not hold the key that signs, login and refresh are
-    /// an error ([`IssueError::KeyNotHeld`](crate::session::IssueError::KeyNotHeld)).
+    /// issuer's, or accept its tokens and read their births [from their ids](BornAt::Ids); while it does
+    /// not hold the key that signs, login and refresh are an error
+    /// ([`IssueError::KeyNotHeld`](crate::session::IssueError::KeyNotHeld)).
     pub fn new(guard: &Guard, issuer: Issuer) -> Self {
+        if guard.verifier().born_at() != BornAt::Ids {
+            tracing::warn!(
+                guard = guard.name(),
+                "the guard dates tokens by `iat`, so it goes on accepting those of sessions that end with \
+                 the others of their user; build its verifier with `with_born_at(BornAt::Ids)`"
+            );
+        }
         Self(Arc::new(Inner {
             guard: guard.clone(),
             issuer,
@@ -307,6 +315,11 @@ impl Inner {
         Index {
             shard: Shard::of_subject(issuer, subject),
             subject: Digest::of(&Dimension::Subject, issuer, subject.as_str().as_bytes()),
+            others: Digest::of(
+                &Dimension::OtherSessions,
+                issuer,
+                subject.as_str().as_bytes(),
+            ),
             issuer,
         }
     }
@@ -320,6 +333,14 @@ impl Inner {
     }
 
     pub(super) fn tell(&self, event: &Event) {
+        self.log(event);
+        if let Some(sink) = &self.sink {
+            sink.record(event);
+        }
+    }
+
+    /// Tells the operator alone.
+    pub(super) fn log(&self, event: &Event) {
         match &event.kind {
             EventKind::ReuseDetected(scope) => tracing::warn!(
                 subject = %event.subject.quoted(),
@@ -330,12 +351,11 @@ impl Inner {
             kind => tracing::info!(
                 subject = %event.subject.quoted(),
                 session = event.session.as_ref().map(|id| tracing::field::display(id.quoted())),
+                cause = event.cause.as_deref().map(tracing::field::debug),
+                actor = event.actor.as_deref().map(tracing::field::debug),
                 ?kind,
                 "session event"
             ),
-        }
-        if let Some(sink) = &self.sink {
-            sink.record(event);
         }
     }
 }

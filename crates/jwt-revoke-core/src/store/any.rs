@@ -9,7 +9,7 @@ use crate::{
     clock::Timestamp,
     guard::Consistency,
     revocation::{Cutoffs, Horizons, Shard},
-    store::{Health, Lookup, Revocation, Store, StoreError, Transition, Transitioned},
+    store::{Health, Lookup, Revocation, Revoked, Store, StoreError, Transition, Transitioned},
 };
 
 /// A store of any kind, cheap to clone; all clones are one store.
@@ -99,7 +99,7 @@ impl AnyStore {
         self.0.dyn_record_metrics();
     }
 
-    pub(crate) async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
+    pub(crate) async fn revoke(&self, revocations: &[Revocation]) -> Result<Revoked, StoreError> {
         let span = debug_span!(
             "revoke",
             entries = revocations.len(),
@@ -182,7 +182,7 @@ trait DynStore: Send + Sync {
     fn boxed_revoke<'a>(
         &'a self,
         revocations: &'a [Revocation],
-    ) -> BoxFuture<'a, Result<Timestamp, StoreError>>;
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>>;
     fn boxed_transition<'a>(
         &'a self,
         transition: &'a Transition<'_>,
@@ -220,7 +220,7 @@ impl<S: Store> DynStore for S {
     fn boxed_revoke<'a>(
         &'a self,
         revocations: &'a [Revocation],
-    ) -> BoxFuture<'a, Result<Timestamp, StoreError>> {
+    ) -> BoxFuture<'a, Result<Revoked, StoreError>> {
         self.revoke(revocations).boxed()
     }
 

@@ -5,6 +5,7 @@ use std::{error::Error, time::Duration};
 use crate::{
     clock::Timestamp,
     revocation::{Cutoffs, Shard},
+    store::Transitioned,
 };
 
 /// The store could not answer, or could not keep what it was given. It means "unknown", never "not
@@ -50,6 +51,9 @@ pub enum StoreError {
         store: String,
         /// How many did, of how many, and within which time.
         confirmed: String,
+        /// What was done. A repetition confirms it and ends nothing a second time, so what is to be
+        /// reported of it is reported now.
+        done: Option<Box<Transitioned>>,
     },
     /// The store answers, and refuses to be read.
     #[error("{store} refuses reads: {reason}")]
@@ -195,14 +199,35 @@ impl StoreError {
         }
     }
 
+    /// The same error, with what was done, if it is that this is not confirmed.
+    #[cfg(feature = "redis")]
+    pub(crate) fn having_done(mut self, transitioned: Transitioned) -> Self {
+        if let Self::Unconfirmed { done, .. } = &mut self {
+            *done = Some(Box::new(transitioned));
+        }
+        self
+    }
+
+    /// What was done and is not confirmed.
+    pub(crate) fn done(&self) -> Option<&Transitioned> {
+        match self {
+            Self::Unconfirmed { done, .. } => done.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The same error, with what is known all the same: for a store that remembers some entries by
     /// itself while the rest does not answer.
     ///
     /// ```
-    /// use jwt_revoke_core::{revocation::{Cutoff, Cutoffs}, store::StoreError};
+    /// use jwt_revoke_core::{
+    ///     revocation::{Cutoff, Digest, Dimension, Shard},
+    ///     store::{Lookup, StoreError},
+    /// };
     ///
     /// let silent = StoreError::Failed { store: "mine".into(), reason: "no answer".into() };
-    /// let own = Cutoffs::from_iter([(0, Cutoff::Forever)]);
+    /// let digests = [Digest::of(&Dimension::Jti, "https://auth.example.com", b"a")];
+    /// let own = Lookup::new(Shard::FIRST, &digests).cutoffs([(0, Cutoff::Forever)]);
     /// assert_eq!(silent.knowing(own).known(), own);
     /// ```
     #[must_use]

@@ -20,7 +20,8 @@ pub use self::{
     any::AnyStore,
     error::{BoxError, StoreError, WriteRefusal},
     transition::{
-        Ending, EndingOthers, Index, Opened, Opening, Rotating, Transition, Transitioned,
+        EndedAll, Ending, EndingAll, EndingOthers, Index, Opened, Opening, Rotating, Transition,
+        Transitioned,
     },
 };
 
@@ -57,7 +58,7 @@ use crate::{
 ///     guard::Target,
 ///     revocation::{Cutoff, Cutoffs, Digest, Horizons, Shard},
 ///     session::Grant,
-///     store::{Lookup, Revocation, Store, StoreError},
+///     store::{Lookup, Revocation, Revoked, Store, StoreError},
 ///     verify::{Algorithm, SigningKey},
 /// };
 ///
@@ -90,20 +91,24 @@ use crate::{
 ///     async fn lookup(&self, query: &Lookup<'_>) -> Result<Cutoffs, StoreError> {
 ///         let (kept, _) = self.kept()?;
 ///         let found = query.digests.iter().enumerate();
-///         Ok(found.filter_map(|(index, digest)| Some((index, kept.entries.get(digest)?.0))).collect())
+///         let found = found.filter_map(|(index, digest)| Some((index, kept.entries.get(digest)?.0)));
+///         Ok(query.cutoffs(found))
 ///     }
 ///
-///     async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
+///     async fn revoke(&self, revocations: &[Revocation]) -> Result<Revoked, StoreError> {
 ///         let (mut kept, now) = self.kept()?;
 ///         let horizons = kept.horizons.ok_or_else(|| failed("no horizons were required"))?;
+///         let mut raised = 0;
 ///         for revocation in revocations {
 ///             let cutoff = revocation.reach.cutoff(now)?;
 ///             let expiry = revocation.expiry(&horizons, now, cutoff);
+///             let held = kept.entries.get(&revocation.digest);
+///             raised += usize::from(held.is_none_or(|(held, _)| *held < cutoff));
 ///             let entry = kept.entries.entry(revocation.digest).or_insert((cutoff, expiry));
 ///             *entry = (entry.0.max(cutoff), entry.1.max(expiry));
 ///         }
 ///         kept.latest += 1;
-///         Ok(now)
+///         Ok(Revoked::new(now, raised))
 ///     }
 ///
 ///     async fn now(&self, _: Shard) -> Result<Timestamp, StoreError> {
@@ -162,7 +167,8 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Writes revocations, and returns when they are as durable as the store is configured to be.
-    /// The answer is the store's instant at which all of them were in force.
+    /// The answer holds the store's instant at which all of them were in force, and how many of them
+    /// changed what is revoked.
     ///
     /// # Errors
     ///
@@ -171,7 +177,7 @@ pub trait Store: Send + Sync + 'static {
     fn revoke(
         &self,
         revocations: &[Revocation],
-    ) -> impl Future<Output = Result<Timestamp, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Revoked, StoreError>> + Send;
 
     /// Takes a step in the life of sessions, atomically, and returns when it is as durable as
     /// [`revoke`](Store::revoke). The default is a store without sessions, for verifying only.
@@ -276,6 +282,21 @@ pub struct Lookup<'a> {
     /// [`Strict`](Consistency::Strict) one; [`Fenced`](Consistency::Fenced) is for stores of which a server can
     /// be out of date and not know it.
     pub consistency: Consistency,
+    /// Which digests tell whether the token outlives the end of its user's other sessions; `None` for
+    /// a token that has none.
+    pub exception: Option<Exception>,
+}
+
+/// The exception to the rule, as indices into [`Lookup::digests`]: the cutoff of `others` does not
+/// cover a token while that of `kept` is higher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Exception {
+    /// The session itself.
+    pub session: usize,
+    /// [`OtherSessions`](Dimension::OtherSessions) of its user.
+    pub others: usize,
+    /// The session as a [`KeptSession`](Dimension::KeptSession).
+    pub kept: usize,
 }
 
 impl<'a> Lookup<'a> {
@@ -286,7 +307,25 @@ impl<'a> Lookup<'a> {
             digests,
             jti: None,
             consistency: Consistency::Strict,
+            exception: None,
         }
+    }
+
+    /// Reduces what a store has found, each cutoff beside the index of its digest, to what decides. In
+    /// any order; a digest without an entry is left out.
+    pub fn cutoffs(&self, found: impl IntoIterator<Item = (usize, Cutoff)>) -> Cutoffs {
+        let mut cutoffs = Cutoffs::NONE;
+        for (index, cutoff) in found {
+            cutoffs.insert(self, index, cutoff);
+        }
+        cutoffs
+    }
+
+    /// The same question, about a token of a session that may have been kept.
+    #[must_use]
+    pub const fn with_exception(mut self, exception: Exception) -> Self {
+        self.exception = Some(exception);
+        self
     }
 
     /// The same question, for a token with this `jti`.
@@ -337,7 +376,7 @@ impl Revocation {
     ) -> Self {
         let horizon = match dimension {
             Dimension::Jti => Horizon::Access,
-            Dimension::Key => Horizon::Lasting,
+            Dimension::Key | Dimension::KeptSession => Horizon::Lasting,
             _ => Horizon::Session,
         };
         Self {
@@ -375,6 +414,33 @@ impl Revocation {
         self.audit.cause = cause;
         self.audit.actor = actor;
         self
+    }
+}
+
+/// What became of revocations that were written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Revoked {
+    /// The store's instant at which all of them were in force.
+    pub at: Timestamp,
+    /// How many entries rose: they were lower before, or not there. An entry that only lives longer now
+    /// is not among them. What a repetition finds in force was reported before.
+    pub raised: usize,
+}
+
+impl Revoked {
+    /// For stores to make.
+    pub fn new(at: Timestamp, raised: usize) -> Self {
+        Self { at, raised }
+    }
+
+    /// Both: the later instant, and the sum.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            at: self.at.max(other.at),
+            raised: self.raised + other.raised,
+        }
     }
 }
 

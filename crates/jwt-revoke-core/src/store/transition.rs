@@ -3,8 +3,9 @@
 use crate::{
     clock::Timestamp,
     meters::Refreshed,
-    revocation::{Digest, Shard},
+    revocation::{Cutoff, Digest, Shard},
     session::{AttemptId, Outcome, Policy, Presented, Proposal, Record, SessionCap},
+    store::{Exception, Lookup, Revoked},
     token::{SessionId, Subject},
 };
 
@@ -24,8 +25,10 @@ pub enum Transition<'a> {
     Judge(&'a Rotating<'a>),
     /// Ends one session.
     End(&'a Ending<'a>),
-    /// Ends all sessions of a user but one.
+    /// Ends all sessions of a user but one, those without a record included.
     EndOthers(&'a EndingOthers<'a>),
+    /// Ends all sessions of a user, those without a record included.
+    EndAll(&'a EndingAll<'a>),
     /// Lists the sessions of a user.
     List(&'a Index<'a>),
     /// Marks that a user's privileges changed now, in all of the user's sessions.
@@ -42,6 +45,7 @@ impl Transition<'_> {
             Self::Judge(_) => "judge",
             Self::End(_) => "end",
             Self::EndOthers(_) => "end_others",
+            Self::EndAll(_) => "end_all",
             Self::List(_) => "list",
             Self::MarkPrivileges(_) => "mark_privileges",
         }
@@ -56,6 +60,7 @@ impl Transition<'_> {
             }
             Self::End(ending) => ending.index.shard,
             Self::EndOthers(ending) => ending.index.shard,
+            Self::EndAll(ending) => ending.index.shard,
             Self::List(index) | Self::MarkPrivileges(index) => index.shard,
         }
     }
@@ -69,8 +74,17 @@ pub enum Transitioned {
     Opened(Opened),
     /// To [`Transition::Look`], [`Transition::Rotate`] and [`Transition::Judge`].
     Rotated(Outcome),
-    /// To [`Transition::End`] and [`Transition::EndOthers`]: the sessions that ended.
+    /// To [`Transition::End`] and [`Transition::EndOthers`]: the sessions that ended in this step. Each
+    /// session is in one such answer.
     Ended(Vec<SessionId>),
+    /// To [`Transition::End`]: the same owner ended the session a moment ago. Nothing changed.
+    EndedBefore,
+    /// To [`Transition::EndOthers`]: the session that was to stay has ended itself. Nothing changed.
+    Covered,
+    /// To [`Transition::EndAll`].
+    EndedAll(EndedAll),
+    /// To [`Store::revoke`](crate::store::Store::revoke), where it is told beside an error.
+    Revoked(Revoked),
     /// To [`Transition::List`]: the sessions with a record that have not expired, the oldest first.
     /// A record may be covered by a cutoff: the store compares nothing here.
     Listed(Vec<(SessionId, Record)>),
@@ -91,6 +105,10 @@ impl Transitioned {
             },
             Self::Rotated(outcome) => Refreshed::from(outcome).as_str(),
             Self::Ended(_) => "ended",
+            Self::EndedBefore => "ended_before",
+            Self::Covered => "covered",
+            Self::EndedAll(_) => "ended_all",
+            Self::Revoked(_) => "revoked",
             Self::Listed(_) => "listed",
             Self::Marked => "marked",
         }
@@ -104,6 +122,8 @@ pub struct Index<'a> {
     pub shard: Shard,
     /// The digest of the user in the dimension `subject`, which names the index and the cutoff.
     pub subject: Digest,
+    /// The digest of the user in the dimension `other_sessions`.
+    pub others: Digest,
     /// For the audit stream: at which issuer.
     pub issuer: &'a str,
 }
@@ -117,7 +137,7 @@ pub struct Opening<'a> {
     pub session: &'a SessionId,
     /// Its record, dated from `record.opened_at` on.
     pub record: &'a Record,
-    /// The digests of everything that can cover it: subject, client, issuer, key, claims.
+    /// The digests of everything that can cover it: subject, `other_sessions`, client, issuer, key, claims.
     pub covering: &'a [Digest],
     /// When the login began, before the credentials were checked: a cutoff at or after this instant
     /// refuses it.
@@ -157,6 +177,8 @@ pub struct Rotating<'a> {
     pub born_at: Timestamp,
     /// The digests of everything that can cover the token; `entry` and `index.subject` among them.
     pub covering: &'a [Digest],
+    /// Which of `covering` tell whether the session was kept when the others ended.
+    pub exception: Option<Exception>,
     /// The token.
     pub presented: &'a Presented,
     /// This attempt, the same when it is repeated.
@@ -165,6 +187,16 @@ pub struct Rotating<'a> {
     pub proposal: &'a Proposal,
     /// What is allowed.
     pub policy: &'a Policy,
+}
+
+impl<'a> Rotating<'a> {
+    /// The question what covers the token, which reduces the answers as the rule says.
+    pub fn lookup(&self) -> Lookup<'a> {
+        Lookup {
+            exception: self.exception,
+            ..Lookup::new(self.index.shard, self.covering)
+        }
+    }
 }
 
 /// A session to be ended: its entry is written and its record deleted.
@@ -185,12 +217,75 @@ pub struct Ending<'a> {
 }
 
 /// All sessions of a user but one, to be ended.
+///
+/// One atomic step first writes the `kept_session` entry of the one that stays, up to the millisecond
+/// after the store's instant, and then raises `other_sessions` of the user to that instant. So whatever
+/// is opened or was, with a record or without, ends in a time that depends on no number, and a login
+/// that began before is stale. Then the records go, in as many further steps as it takes.
 #[derive(Clone, Debug)]
 pub struct EndingOthers<'a> {
     /// The user's sessions.
     pub index: Index<'a>,
+    /// Whose they are, for the audit stream.
+    pub subject: &'a Subject,
     /// The one that stays.
     pub keep: &'a SessionId,
+    /// Its digest in the dimension `kept_session`.
+    pub kept: Digest,
+    /// When it was opened.
+    pub born_at: Timestamp,
+    /// The digests of everything that can cover it. Where a cutoff does, nothing is written: what has
+    /// ended must not come back.
+    pub covering: &'a [Digest],
+    /// Which of `covering` tell whether it was kept before.
+    pub exception: Option<Exception>,
     /// Why, for the audit stream.
     pub cause: &'a str,
+}
+
+impl<'a> EndingOthers<'a> {
+    /// The question what covers the session that stays.
+    pub fn lookup(&self) -> Lookup<'a> {
+        Lookup {
+            exception: self.exception,
+            ..Lookup::new(self.index.shard, self.covering)
+        }
+    }
+}
+
+/// All sessions of a user, to be ended: the cutoff of the dimension `subject` is raised to the store's
+/// instant. Also while a shard heals: it depends on nothing that may be lost.
+#[derive(Clone, Debug)]
+pub struct EndingAll<'a> {
+    /// The user's sessions.
+    pub index: Index<'a>,
+    /// Whose they are, for the audit stream.
+    pub subject: &'a Subject,
+    /// Why, for the audit stream.
+    pub cause: Option<&'a str>,
+    /// Who asked for it, for the audit stream.
+    pub actor: Option<&'a str>,
+}
+
+/// What became of all sessions of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndedAll {
+    /// Everything the user held up to this instant of the store has ended.
+    pub at: Timestamp,
+    /// How many sessions with a record ended in this step.
+    pub sessions: u64,
+    /// The cutoff of the user before.
+    pub before: Option<Cutoff>,
+}
+
+impl EndedAll {
+    /// For stores to make.
+    pub fn new(at: Timestamp, sessions: u64, before: Option<Cutoff>) -> Self {
+        Self {
+            at,
+            sessions,
+            before,
+        }
+    }
 }

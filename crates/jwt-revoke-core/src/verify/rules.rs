@@ -8,8 +8,9 @@ use crate::{
     clock::{Clock, Timestamp},
     defaults,
     revocation::{ClaimName, Digest, Dimension, Shard},
+    store::Exception,
     token::{ClaimValue, Jti, KeyId, Registered, Scope, SessionId, TokenKind},
-    verify::{Verified, VerifyError, claims::RawClaims, json::Text},
+    verify::{Verified, VerifyError, claims::RawClaims, json::Text, verified::DIMENSIONS},
 };
 
 /// Where a token's birth is read from: the instant that cutoffs are compared with.
@@ -61,8 +62,9 @@ pub(super) struct Admitted {
     pub(super) lifetime: Option<Duration>,
     pub(super) born_at: Timestamp,
     pub(super) shard: Shard,
-    pub(super) dimensions: SmallVec<[Dimension; 8]>,
-    pub(super) digests: SmallVec<[Digest; 8]>,
+    pub(super) dimensions: SmallVec<[Dimension; DIMENSIONS]>,
+    pub(super) digests: SmallVec<[Digest; DIMENSIONS]>,
+    pub(super) exception: Option<Exception>,
 }
 
 impl Rules {
@@ -118,7 +120,8 @@ impl Rules {
         self.check_dates(&registered, slack, now)?;
         let born_at = self.birth(&registered)?;
         self.check_birth(born_at, slack, now)?;
-        let (dimensions, digests) = self.digests(&registered, claims, key)?;
+        let (mut dimensions, mut digests) = self.digests(&registered, claims, key)?;
+        let exception = self.exception(&registered, &mut dimensions, &mut digests);
         let issuer = registered.issuer.as_deref().unwrap_or_default();
         let shard = match (&registered.subject, &registered.jti) {
             (Some(subject), _) => Shard::of_subject(issuer, subject),
@@ -132,6 +135,7 @@ impl Rules {
             shard,
             dimensions,
             digests,
+            exception,
         })
     }
 
@@ -304,7 +308,13 @@ impl Rules {
         registered: &Registered,
         claims: &RawClaims<'_>,
         (key, key_digest): (&KeyId, Digest),
-    ) -> Result<(SmallVec<[Dimension; 8]>, SmallVec<[Digest; 8]>), VerifyError> {
+    ) -> Result<
+        (
+            SmallVec<[Dimension; DIMENSIONS]>,
+            SmallVec<[Digest; DIMENSIONS]>,
+        ),
+        VerifyError,
+    > {
         let mut dimensions = SmallVec::new();
         let mut digests = SmallVec::new();
         let issuer = registered.issuer.as_deref().unwrap_or_default();
@@ -353,6 +363,33 @@ impl Rules {
             }
         }
         Ok((dimensions, digests))
+    }
+
+    /// Adds what tells whether the token outlives the end of its user's other sessions: only sessions of
+    /// our own end so.
+    fn exception(
+        &self,
+        registered: &Registered,
+        dimensions: &mut SmallVec<[Dimension; DIMENSIONS]>,
+        digests: &mut SmallVec<[Digest; DIMENSIONS]>,
+    ) -> Option<Exception> {
+        let (session, subject) = (registered.session.as_ref()?, registered.subject.as_ref()?);
+        if self.born_at != BornAt::Ids {
+            return None;
+        }
+        let issuer = registered.issuer.as_deref().unwrap_or_default();
+        let of_session = |own: &Dimension| *own == Dimension::Session;
+        let own = dimensions.iter().position(of_session)?;
+        let mut add = |dimension: Dimension, value: &str| {
+            digests.push(Digest::of(&dimension, issuer, value.as_bytes()));
+            dimensions.push(dimension);
+            digests.len() - 1
+        };
+        Some(Exception {
+            session: own,
+            others: add(Dimension::OtherSessions, subject.as_str()),
+            kept: add(Dimension::KeptSession, session.as_str()),
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::{
     clock::Timestamp,
     revocation::{Digest, Dimension, Shard},
-    store::Lookup,
+    store::{Exception, Lookup},
     token::{KeyId, Registered, TokenKind},
     verify::Algorithm,
 };
@@ -27,10 +27,11 @@ pub struct Verified {
     pub(super) shard: Shard,
     pub(super) kind: TokenKind,
     pub(super) algorithm: Algorithm,
-    pub(super) digests: SmallVec<[Digest; 8]>,
+    pub(super) exception: Option<Exception>,
+    pub(super) digests: SmallVec<[Digest; DIMENSIONS]>,
     pub(super) registered: Registered,
     /// Beside each digest the dimension it is of.
-    pub(super) dimensions: SmallVec<[Dimension; 8]>,
+    pub(super) dimensions: SmallVec<[Dimension; DIMENSIONS]>,
     pub(super) key: KeyId,
     pub(super) payload: Vec<u8>,
 }
@@ -84,7 +85,10 @@ impl Verified {
     /// The question to a store: what covers this token?
     pub fn lookup(&self) -> Lookup<'_> {
         let jti = self.registered.jti.as_ref().map(|jti| jti.as_str());
-        Lookup::new(self.shard, &self.digests).with_jti(jti)
+        Lookup {
+            exception: self.exception,
+            ..Lookup::new(self.shard, &self.digests).with_jti(jti)
+        }
     }
 
     /// The digest of its value in `dimension`, the first if it has several.
@@ -110,7 +114,7 @@ impl Verified {
     }
 }
 
-fn spilled<T>(list: &SmallVec<[T; 8]>) -> usize {
+fn spilled<T>(list: &SmallVec<[T; DIMENSIONS]>) -> usize {
     if list.spilled() {
         list.capacity() * size_of::<T>()
     } else {
@@ -130,3 +134,7 @@ impl fmt::Debug for Verified {
             .finish_non_exhaustive()
     }
 }
+
+/// So many values in dimensions a token has room for without a block of its own: the built-in ones, two
+/// clients among them, and one claim.
+pub(super) const DIMENSIONS: usize = 10;

@@ -299,6 +299,7 @@ impl Verifier {
             shard: admitted.shard,
             dimensions: admitted.dimensions,
             digests: admitted.digests,
+            exception: admitted.exception,
             generation: keys.generation,
         })
     }

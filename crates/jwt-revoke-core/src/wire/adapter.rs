@@ -114,6 +114,13 @@ macro_rules! routes_methods {
             self
         }
 
+        /// Serves `POST /password`: `change` checks and sets the password, then the user's other sessions
+        /// end; see [`PasswordChange`](jwt_revoke_core::wire::PasswordChange).
+        pub fn with_password_change(mut self, change: impl $crate::wire::PasswordChange) -> Self {
+            self.companion = self.companion.with_password_change(change);
+            self
+        }
+
         /// Changes the layer that checks the access tokens of these routes: other places for tokens,
         /// refusals in other words, such as
         /// `.with_layer(|layer| layer.with_render(Json::new().with_realm("shop")))`.

@@ -26,7 +26,9 @@ mod user;
 pub use self::{
     caller::{Caller, Passed},
     challenge::Challenge,
-    companion::{Asked, Companion, CookiePathError, Cookies, Route, SameSite},
+    companion::{
+        Asked, Companion, CookiePathError, Cookies, PasswordChange, PasswordError, Route, SameSite,
+    },
     cross_origin::CrossOrigin,
     gate::{Admitted, Field, Gate},
     grpc::{Grpc, GrpcCode},

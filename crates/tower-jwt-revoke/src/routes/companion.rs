@@ -51,6 +51,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>(sessions: &Sessions) -> Router<S
 /// | `POST /logout` | access token, lapsed or not, or `{"refresh_token"}`, or both | 204 |
 /// | `POST /logout-all` | access token | 204 |
 /// | `POST /logout-others` | access token | 204 |
+/// | `POST /password`, [if wanted](Self::with_password_change) | access token, `{"current_password", "new_password"}` | 204 |
 /// | `GET /sessions` | access token | 200 `{"sessions": [..]}` |
 /// | `DELETE /sessions/{sid}` | access token | 204, or 404 |
 ///
@@ -128,6 +129,7 @@ impl Routes {
                 Route::Logout => post(logout),
                 Route::LogoutAll => post(logout_all),
                 Route::LogoutOthers => post(logout_others),
+                Route::Password => post(password),
                 Route::List => get(list),
                 Route::End => delete(end),
                 _ => continue,
@@ -174,6 +176,17 @@ async fn logout_all(State(routes): Mounted, token: Token, parts: Parts) -> Respo
 async fn logout_others(State(routes): Mounted, token: Token, parts: Parts) -> Response {
     let asked = asked(&parts, &[]);
     answer(routes.companion.logout_others(&token.0, &asked).await)
+}
+
+async fn password(State(routes): Mounted, token: Token, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    answer(match read(body).await {
+        Ok(body) => {
+            let asked = asked(&parts, &body);
+            routes.companion.password(&token.0, &asked).await
+        }
+        Err(refusal) => refusal,
+    })
 }
 
 async fn list(State(routes): Mounted, token: Token) -> Response {

@@ -12,7 +12,7 @@ const REFRESH: &str = "__Secure-refresh";
 
 /// What a browser remembers.
 #[derive(Clone)]
-struct Jar(Tokens);
+pub(super) struct Jar(Tokens);
 
 impl Jar {
     /// The cookies that a response sets, which must have all of their attributes.
@@ -45,7 +45,7 @@ impl Jar {
         Self(Tokens { access, refresh })
     }
 
-    fn header(&self) -> String {
+    pub(super) fn header(&self) -> String {
         let Tokens { access, refresh } = &self.0;
         format!("theme=dark; {ACCESS}={access}; {REFRESH}={refresh}")
     }
@@ -57,7 +57,7 @@ impl Jar {
     }
 }
 
-async fn login(server: &SessionServer, user: &str) -> Jar {
+pub(super) async fn login(server: &SessionServer, user: &str) -> Jar {
     let body = json!({ "username": user }).to_string();
     let request = RawRequest::post_with("/cookies/login", JSON, body);
     let request = request.header("sec-fetch-site", "same-origin");
@@ -185,6 +185,7 @@ pub async fn requests_of_other_origins_change_nothing(stand: &Stand) {
         ("POST", "logout".to_owned()),
         ("POST", "logout-all".to_owned()),
         ("POST", "logout-others".to_owned()),
+        ("POST", "password".to_owned()),
         ("DELETE", format!("sessions/{sid}")),
     ];
     for headers in evil {

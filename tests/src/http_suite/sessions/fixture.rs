@@ -1,6 +1,8 @@
 //! What a check of sessions works with.
 
 use std::{
+    collections::HashMap,
+    future::ready,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -12,7 +14,9 @@ use jwt_revoke_core::{
     Guard, Issuer,
     session::{Event, EventKind, Sessions},
     store::{AnyStore, EmbeddedStore, RedisStore},
+    token::Subject,
     verify::{Algorithm, SigningKey},
+    wire::{PasswordChange, PasswordError},
 };
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -46,6 +50,28 @@ pub struct SessionFixture {
     pub password_checks: Arc<Semaphore>,
     /// How many logins have begun.
     pub begun: Arc<Semaphore>,
+    /// The passwords that users have changed. Before, it is [`PASSWORD`].
+    pub passwords: Arc<Mutex<HashMap<String, String>>>,
+}
+
+impl SessionFixture {
+    /// What the application does when a password changes: eight characters are asked for.
+    pub fn password_change(&self) -> impl PasswordChange + Clone + use<> {
+        let passwords = Arc::clone(&self.passwords);
+        move |user: Subject, current: String, new: String| {
+            let mut passwords = passwords.lock().unwrap();
+            let user = user.as_str().to_owned();
+            let password = passwords.entry(user).or_insert_with(|| PASSWORD.to_owned());
+            ready(if *password != current {
+                Err(PasswordError::Wrong)
+            } else if new.len() < 8 {
+                Err(PasswordError::Unfit("the new password is too short".into()))
+            } else {
+                *password = new;
+                Ok(())
+            })
+        }
+    }
 }
 
 /// Where a check finds servers.
@@ -148,6 +174,7 @@ impl Stand {
             sessions: change(sessions),
             password_checks: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
             begun: Arc::new(Semaphore::new(0)),
+            passwords: Arc::default(),
         };
         let running = (self.serve)(fixture.clone()).await;
         SessionServer {
@@ -250,6 +277,12 @@ impl SessionServer {
         .await
     }
 
+    /// `POST /auth/password`.
+    pub async fn change_password(&self, access: &str, current: &str, new: &str) -> RawResponse {
+        self.send(changing_password("/auth", current, new).bearer(access))
+            .await
+    }
+
     /// The user's sessions.
     pub async fn list(&self, access: &str) -> Vec<Value> {
         let request = RawRequest::get("/auth/sessions").bearer(access);
@@ -292,6 +325,11 @@ impl SessionServer {
         events.iter().map(|event| event.kind.clone()).collect()
     }
 
+    /// What happened to sessions up to now, whole.
+    pub fn whole_events(&self) -> Vec<Event> {
+        self.events.lock().unwrap().clone()
+    }
+
     /// Whether a theft was reported.
     pub fn reuse_was_detected(&self) -> bool {
         let is_reuse = |kind: &EventKind| matches!(kind, EventKind::ReuseDetected(_));
@@ -310,6 +348,12 @@ impl SessionServer {
 pub fn refreshing(token: &str) -> RawRequest {
     let body = json!({ "refresh_token": token }).to_string();
     RawRequest::post_with("/auth/refresh", JSON, body)
+}
+
+/// The request that changes a password, of the routes below `base`.
+pub fn changing_password(base: &str, current: &str, new: &str) -> RawRequest {
+    let body = json!({ "current_password": current, "new_password": new }).to_string();
+    RawRequest::post_with(&format!("{base}/password"), JSON, body)
 }
 
 /// Fails unless it is the refusal of a refresh token, which is the same whatever is wrong.
@@ -393,6 +437,9 @@ pub fn claims(token: &str) -> Value {
     let payload = URL_SAFE_NO_PAD.decode(payload).expect("base64url");
     serde_json::from_slice(&payload).expect("JSON")
 }
+
+/// Everybody's password.
+pub const PASSWORD: &str = "wonderland";
 
 /// The media type.
 pub const JSON: &str = "application/json";

@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | `GET /me` | behind a layer as it is by default: the subject |
 //! | `POST /login` | JSON `{"username", "scope"}`, the latter if there is any: a login by the sessions of the routes that begins, adds a permit to [`SessionFixture::begun`], waits for (and gives back) one of [`SessionFixture::password_checks`], and opens a session whose device is the `User-Agent`; 409 when the login is stale or there are too many sessions, 503 when the store fails |
-//! | `/auth/..` | the companion routes, by default |
+//! | `/auth/..` | the companion routes, by default, and [`SessionFixture::password_change`] |
 //! | `GET`, `POST /cookies/me` | behind a layer that takes the access token from the header or its cookie |
 //! | `POST /cookies/login` | the same login, answered with cookies |
 //! | `/cookies/auth/..` | the companion routes with cookies, `https://app.example.com` being a trusted origin |
@@ -21,13 +21,15 @@ mod handed_out;
 mod hang_ups;
 mod logout;
 mod manage;
+mod once;
+mod password;
 mod races;
 mod rotation;
 mod theft;
 
 pub use self::{
     bodies::*, cookies::*, deploys::*, fixture::*, handed_out::*, hang_ups::*, logout::*,
-    manage::*, races::*, rotation::*, theft::*,
+    manage::*, once::*, password::*, races::*, rotation::*, theft::*,
 };
 
 /// Makes a test of each check of the suite, over the servers that `$serve` starts (a
@@ -85,6 +87,14 @@ macro_rules! http_session_suite {
             s23_keys_roll_over_a_fleet_without_one_refusal
             s24_a_key_that_the_guard_does_not_hold_signs_nothing
             s25_an_access_token_ends_with_a_session_that_is_not_used
+            s32_a_login_with_the_old_password_is_refused_where_this_session_is_kept
+            s34_what_ends_is_reported_once
+            s34_an_end_in_another_respect_is_not_reported_again
+            s35_a_changed_password_ends_the_others_and_keeps_this_session
+            s35_a_password_that_is_not_changed_ends_nothing
+            s35_a_change_that_is_not_confirmed_is_503_and_is_repeated_as_it_is
+            s35_pages_of_other_origins_change_no_password
+            s36_a_ban_says_why_and_by_whom_and_whether_anyone_was_there
             r2_a_refresh_or_logout_that_was_not_written_is_503_and_can_be_repeated
             users_see_and_end_their_own_sessions_only
             logout_others_keeps_this_session

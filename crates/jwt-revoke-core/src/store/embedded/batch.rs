@@ -80,16 +80,19 @@ impl<'a> Batch<'a> {
         self.horizons.horizons
     }
 
-    /// Adds what `revocations` change; all of them or, if one is refused, none.
-    pub(super) fn revoke(&mut self, revocations: &[Revocation]) -> Result<(), StoreError> {
+    /// Adds what `revocations` change; all of them or, if one is refused, none. Returns how many cutoffs
+    /// rise.
+    pub(super) fn revoke(&mut self, revocations: &[Revocation]) -> Result<usize, StoreError> {
         let cutoffs = revocations
             .iter()
             .map(|revocation| revocation.reach.cutoff(self.now));
         let cutoffs = cutoffs.collect::<Result<Vec<_>, _>>()?;
+        let mut raised = 0;
         for (revocation, cutoff) in revocations.iter().zip(cutoffs) {
             if revocation.audit.dimension == Dimension::Session {
                 self.forget_session(revocation.digest);
             }
+            raised += usize::from(self.cutoff(&revocation.digest) < Some(cutoff));
             self.raise(
                 revocation.digest,
                 cutoff,
@@ -98,7 +101,7 @@ impl<'a> Batch<'a> {
                 &revocation.audit,
             );
         }
-        Ok(())
+        Ok(raised)
     }
 
     /// Raises the cutoff of `digest`, if it is lower. Its life counts from `counts_from`, where that lies

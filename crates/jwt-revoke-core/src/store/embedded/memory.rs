@@ -4,6 +4,7 @@ use super::entry::Entry;
 use crate::{
     clock::Timestamp,
     revocation::{Cutoffs, Digest, Table},
+    store::Lookup,
 };
 
 /// All entries. Behind one lock, of which a check takes one hold for all of its digests.
@@ -14,12 +15,9 @@ impl Denylist {
         Self(Table::with_parts(PARTS))
     }
 
-    /// The cutoffs of those of `digests` that have an entry. Allocates nothing.
-    pub(super) fn lookup(&self, digests: &[Digest]) -> Cutoffs {
-        let mut found = Cutoffs::NONE;
-        self.0
-            .find(digests, |index, entry| found.insert(index, entry.cutoff()));
-        found
+    /// The cutoffs of what is asked. Allocates nothing.
+    pub(super) fn lookup(&self, query: &Lookup<'_>) -> Cutoffs {
+        self.0.find(query, Entry::cutoff)
     }
 
     pub(super) fn get(&self, digest: &Digest) -> Option<Entry> {

@@ -42,7 +42,8 @@ pub use self::{audit::AuditEntry, builder::EmbeddedBuilder};
 use self::{
     clock::{LONGEST_WAIT, StoreClock},
     memory::Denylist,
-    step::Step,
+    sessions::SLICE,
+    step::{Step, User},
     writer::{Request, Waiter},
 };
 use crate::{
@@ -52,8 +53,10 @@ use crate::{
     meters::EmbeddedMeters,
     revocation::{Cutoff, Cutoffs, Horizons, Shard},
     store::{
-        Lookup, Opened, Revocation, Store, StoreError, Transition, Transitioned, WriteRefusal,
+        Index, Lookup, Opened, Revocation, Revoked, Store, StoreError, Transition, Transitioned,
+        WriteRefusal,
     },
+    token::SessionId,
 };
 
 /// A store in this process, in memory or durable in one file. Cheap to clone; all clones are one
@@ -196,8 +199,24 @@ impl EmbeddedStore {
         }
     }
 
+    /// Deletes the records of the sessions that have ended, a slice at a time: others write in between.
+    /// All is safe without it.
+    async fn forget_others(&self, index: &Index<'_>, ended: &mut Vec<SessionId>) {
+        let mut full = ended.len() >= SLICE;
+        while full {
+            let step = Step::ForgetOthers(User::of(index));
+            match self.ask(|waiter| Request::Step(step, waiter)).await {
+                Ok(Transitioned::Ended(more)) => {
+                    full = more.len() >= SLICE;
+                    ended.extend(more);
+                }
+                _ => return,
+            }
+        }
+    }
+
     fn find(&self, query: &Lookup<'_>) -> Result<Cutoffs, StoreError> {
-        let found = self.shared.denylist.lookup(query.digests);
+        let found = self.shared.denylist.lookup(query);
         if found.highest() == Some(Cutoff::Forever) {
             return Ok(found);
         }
@@ -222,7 +241,7 @@ impl Store for EmbeddedStore {
         Consistency::Strict
     }
 
-    async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
+    async fn revoke(&self, revocations: &[Revocation]) -> Result<Revoked, StoreError> {
         let revocations = revocations.into();
         self.ask(|waiter| Request::Revoke(revocations, waiter))
             .await
@@ -230,12 +249,18 @@ impl Store for EmbeddedStore {
 
     async fn transition(&self, transition: &Transition<'_>) -> Result<Transitioned, StoreError> {
         let step = Step::of(transition);
-        let answer = self.ask(|waiter| Request::Step(step, waiter)).await;
-        if let Ok(Transitioned::Opened(Opened::OpenAt(date))) = answer {
+        let mut answer = self.ask(|waiter| Request::Step(step, waiter)).await?;
+        match (transition, &mut answer) {
             // Or logins and sign-outs of one user, in turns, would run ahead of the clock.
-            wait(date.saturating_since(self.shared.clock.shown())).await;
+            (_, Transitioned::Opened(Opened::OpenAt(date))) => {
+                wait(date.saturating_since(self.shared.clock.shown())).await;
+            }
+            (Transition::EndOthers(ending), Transitioned::Ended(ended)) => {
+                self.forget_others(&ending.index, ended).await;
+            }
+            _ => {}
         }
-        answer
+        Ok(answer)
     }
 
     async fn now(&self, _shard: Shard) -> Result<Timestamp, StoreError> {

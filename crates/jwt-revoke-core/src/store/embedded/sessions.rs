@@ -5,14 +5,14 @@ use super::{
     database::Unreadable,
     kept::KeptSession,
     rows::SessionRows,
-    step::{Commit, Open, Rotate, Step, User},
+    step::{Commit, EndOthers, Open, Rotate, Step, User},
 };
 use crate::{
     clock::Timestamp,
     defaults,
-    revocation::{Cutoff, Cutoffs, Digest, Dimension, Horizon},
+    revocation::{Cutoff, Cutoffs, Digest, Dimension, Horizon, Shard},
     session::{Effect, Outcome, SessionCap, WhenFull, rotate},
-    store::{Audit, Opened, StoreError, Transitioned},
+    store::{Audit, EndedAll, Lookup, Opened, StoreError, Transitioned},
     token::{SessionId, Subject},
 };
 
@@ -30,7 +30,14 @@ impl Batch<'_> {
                 owner,
                 cause,
             } => self.end(&user, entry, &owner, &cause),
-            Step::EndOthers { user, keep, cause } => self.end_others(&user, &keep, &cause),
+            Step::EndOthers(ending) => self.end_others(&ending),
+            Step::ForgetOthers(user) => self.forget_others(&user).map(Transitioned::Ended),
+            Step::EndAll {
+                user,
+                subject,
+                cause,
+                actor,
+            } => self.end_all_of(&user, &subject, cause, actor),
             Step::List(user) => self.list(&user),
             Step::MarkPrivileges(user) => self.mark_privileges(&user),
         }
@@ -38,7 +45,8 @@ impl Batch<'_> {
 
     fn open(&mut self, open: Open) -> Result<Opened, StoreError> {
         let record = &open.record;
-        let cutoffs = self.cutoffs(&open.covering);
+        let query = Lookup::new(Shard::FIRST, &open.covering);
+        let cutoffs = self.cutoffs(&query);
         let earliest = match cutoffs.highest() {
             None => self.clock,
             Some(Cutoff::Forever) => {
@@ -82,11 +90,11 @@ impl Batch<'_> {
         let subject = open.user.subject;
         let evicted = match open.cap {
             None => {
-                self.clear_some(subject, record.entry)?;
+                self.clear_some(&open.user, record.entry)?;
                 Vec::new()
             }
             Some(cap) => {
-                let live = self.live_and_clear(subject)?;
+                let live = self.live_and_clear(&open.user)?;
                 let Some(evicted) = make_room(live, cap) else {
                     return Ok(Opened::Full);
                 };
@@ -108,7 +116,8 @@ impl Batch<'_> {
 
     fn rotate(&mut self, asked: &Rotate, commit: Commit) -> Result<Outcome, StoreError> {
         let kept = self.kept(&asked.entry)?;
-        let covered = self.cutoffs(&asked.covering).covering(asked.born_at);
+        let covered = self.cutoffs(&asked.covering.lookup());
+        let covered = covered.covering(asked.born_at);
         let (outcome, effect) = rotate(
             kept.as_ref().map(|kept| &kept.record),
             covered.is_some(),
@@ -169,15 +178,105 @@ impl Batch<'_> {
         Ok(Transitioned::Ended(ended))
     }
 
-    fn end_others(
+    fn end_others(&mut self, ending: &EndOthers) -> Result<Transitioned, StoreError> {
+        let (user, cause) = (&ending.user, &*ending.cause);
+        let covered = self.cutoffs(&ending.covering.lookup());
+        if covered.covering(ending.born_at).is_some() {
+            return Ok(Transitioned::Covered);
+        }
+        let cutoff = self.now;
+        // Of a clock that was ahead and has been put right: the cutoff does not reach them.
+        let later = self.opened_after(user.subject, cutoff)?.into_iter();
+        let later = later
+            .filter(|other| other.session != ending.keep)
+            .collect::<Vec<_>>();
+        let spared = cutoff.saturating_add(MILLISECOND);
+        let entries = [
+            (
+                ending.kept,
+                spared,
+                audit(Dimension::KeptSession, ending.keep.as_str(), user, cause),
+            ),
+            (
+                user.others,
+                cutoff,
+                audit(
+                    Dimension::OtherSessions,
+                    ending.subject.as_str(),
+                    user,
+                    cause,
+                ),
+            ),
+        ];
+        for (digest, cutoff, audit) in &entries {
+            self.raise(
+                *digest,
+                Cutoff::At(*cutoff),
+                Horizon::Session,
+                self.now,
+                audit,
+            );
+        }
+        let mut ended = self.end_all(later, user, cause);
+        ended.extend(self.forget_others(user)?);
+        Ok(Transitioned::Ended(ended))
+    }
+
+    /// Deletes the records of sessions that lived until the others of their user ended, at most [`SLICE`]
+    /// of them, and returns those.
+    fn forget_others(&mut self, user: &User) -> Result<Vec<SessionId>, StoreError> {
+        let (mut forgotten, now) = (Vec::new(), self.clock);
+        let cutoff = self.cutoff(&user.subject);
+        for entry in self.entries_of_user(user.subject)? {
+            if forgotten.len() == SLICE {
+                break;
+            }
+            // What cannot be read is none: it must not keep the others from being forgotten.
+            let Ok(Some(kept)) = self.kept(&entry) else {
+                continue;
+            };
+            let opened_at = kept.record.opened_at;
+            let lived =
+                !cutoff.is_some_and(|cutoff| cutoff.covers(opened_at)) && kept.is_unexpired(now);
+            if lived && self.has_ended_with_others(&kept, user) {
+                self.changes.sessions.kept.insert(entry, None);
+                forgotten.push(kept.session);
+            }
+        }
+        Ok(forgotten)
+    }
+
+    /// Whether a session ended with the others of its user, and was not the one that was kept.
+    fn has_ended_with_others(&self, kept: &KeptSession, user: &User) -> bool {
+        let Some(others) = self.cutoff(&user.others) else {
+            return false;
+        };
+        others.covers(kept.record.opened_at) && {
+            let session = kept.session.as_str().as_bytes();
+            let spared = Digest::of(&Dimension::KeptSession, &user.issuer, session);
+            self.cutoff(&spared).is_none_or(|spared| spared <= others)
+        }
+    }
+
+    fn end_all_of(
         &mut self,
         user: &User,
-        keep: &SessionId,
-        cause: &str,
+        subject: &Subject,
+        cause: Option<Box<str>>,
+        actor: Option<Box<str>>,
     ) -> Result<Transitioned, StoreError> {
-        let mut others = self.live(user.subject)?;
-        others.retain(|kept| kept.session != *keep);
-        Ok(Transitioned::Ended(self.end_all(others, user, cause)))
+        let before = self.cutoff(&user.subject);
+        let live = self.live(user)?;
+        let audit = Audit {
+            cause,
+            actor,
+            ..audit(Dimension::Subject, subject.as_str(), user, "")
+        };
+        let at = self.now;
+        self.raise(user.subject, Cutoff::At(at), Horizon::Session, at, &audit);
+        let ended = live.iter().filter(|kept| kept.record.opened_at <= at);
+        let ended = u64::try_from(ended.count()).unwrap_or(u64::MAX);
+        Ok(Transitioned::EndedAll(EndedAll::new(at, ended, before)))
     }
 
     fn list(&mut self, user: &User) -> Result<Transitioned, StoreError> {
@@ -245,18 +344,18 @@ impl Batch<'_> {
     }
 
     /// The user's sessions that can be used, the oldest first.
-    fn live(&mut self, subject: Digest) -> Result<Vec<KeptSession>, StoreError> {
+    fn live(&mut self, user: &User) -> Result<Vec<KeptSession>, StoreError> {
         let clock = self.clock;
-        let (mut live, _) = self.by_cutoff(subject)?;
+        let (mut live, _) = self.by_cutoff(user)?;
         live.retain(|kept| kept.is_unexpired(clock));
         Ok(live)
     }
 
     /// The same. Where many records are covered by a cutoff some of them are deleted, so that a user who logs in
     /// and out for ever does not slow down every login: a token of theirs is refused with or without a record.
-    fn live_and_clear(&mut self, subject: Digest) -> Result<Vec<KeptSession>, StoreError> {
+    fn live_and_clear(&mut self, user: &User) -> Result<Vec<KeptSession>, StoreError> {
         let clock = self.clock;
-        let (mut live, covered) = self.by_cutoff(subject)?;
+        let (mut live, covered) = self.by_cutoff(user)?;
         if covered.len() > SPARE {
             for kept in covered.iter().take(SPARE) {
                 self.changes.sessions.kept.insert(kept.record.entry, None);
@@ -268,17 +367,18 @@ impl Batch<'_> {
 
     /// The same where sessions are not counted: a few records of the user are looked at, at random, and more of
     /// them than a login adds.
-    fn clear_some(&mut self, subject: Digest, random: Digest) -> Result<(), StoreError> {
-        let Some(cutoff) = self.cutoff(&subject) else {
+    fn clear_some(&mut self, user: &User, random: Digest) -> Result<(), StoreError> {
+        if self.cutoff(&user.subject).is_none() && self.cutoff(&user.others).is_none() {
             return Ok(());
-        };
-        let rows = self.read(|rows| rows.some_of_user(&subject, &random, SPARE + LOOKED_AT))?;
+        }
+        let rows =
+            self.read(|rows| rows.some_of_user(&user.subject, &random, SPARE + LOOKED_AT))?;
         if rows.len() < SPARE {
             return Ok(());
         }
         for entry in rows.iter().take(LOOKED_AT) {
             if let Some(kept) = self.kept(entry)?
-                && cutoff.covers(kept.record.opened_at)
+                && self.is_covered(&kept, user)
             {
                 self.changes.sessions.kept.insert(*entry, None);
             }
@@ -289,15 +389,17 @@ impl Batch<'_> {
     /// The user's sessions, the oldest first: those that no cutoff of the user covers, and those that one does.
     fn by_cutoff(
         &mut self,
-        subject: Digest,
+        user: &User,
     ) -> Result<(Vec<KeptSession>, Vec<KeptSession>), StoreError> {
-        let cutoff = self.cutoff(&subject);
-        let all = self.of_user(subject)?.into_iter();
-        Ok(
-            all.partition(|kept| {
-                !cutoff.is_some_and(|cutoff| cutoff.covers(kept.record.opened_at))
-            }),
-        )
+        let all = self.of_user(user.subject)?.into_iter();
+        Ok(all.partition(|kept| !self.is_covered(kept, user)))
+    }
+
+    /// Whether a cutoff of the user, or of the user's other sessions, covers a session.
+    fn is_covered(&self, kept: &KeptSession, user: &User) -> bool {
+        let cutoff = self.cutoff(&user.subject);
+        cutoff.is_some_and(|cutoff| cutoff.covers(kept.record.opened_at))
+            || self.has_ended_with_others(kept, user)
     }
 
     /// The user's sessions that were opened after `at`. What cannot be read is none: it must not keep the
@@ -357,9 +459,9 @@ impl Batch<'_> {
         what(rows).map_err(|error| error.while_running(name))
     }
 
-    fn cutoffs(&self, covering: &[Digest]) -> Cutoffs {
+    fn cutoffs(&self, query: &Lookup<'_>) -> Cutoffs {
         let find = |(index, digest)| Some((index, self.cutoff(digest)?));
-        covering.iter().enumerate().filter_map(find).collect()
+        query.cutoffs(query.digests.iter().enumerate().filter_map(find))
     }
 
     fn failed(&self, reason: &str) -> StoreError {
@@ -398,5 +500,8 @@ const SPARE: usize = 100;
 
 /// How many records a login looks at where it counts none.
 const LOOKED_AT: usize = 10;
+
+/// How many records one step forgets beside what it is about: other writes wait for it.
+pub(super) const SLICE: usize = 256;
 
 const MILLISECOND: std::time::Duration = std::time::Duration::from_millis(1);

@@ -2,9 +2,11 @@
 
 use crate::{
     clock::Timestamp,
-    revocation::Digest,
+    revocation::{Digest, Shard},
     session::{AttemptId, Policy, Presented, Proposal, Record, SessionCap},
-    store::{Ending, EndingOthers, Index, Opening, Rotating, Transition},
+    store::{
+        Ending, EndingAll, EndingOthers, Exception, Index, Lookup, Opening, Rotating, Transition,
+    },
     token::{SessionId, Subject},
 };
 
@@ -22,10 +24,14 @@ pub(super) enum Step {
         owner: Subject,
         cause: Box<str>,
     },
-    EndOthers {
+    EndOthers(Box<EndOthers>),
+    /// Goes on deleting the records of sessions that ended with the others.
+    ForgetOthers(User),
+    EndAll {
         user: User,
-        keep: SessionId,
-        cause: Box<str>,
+        subject: Subject,
+        cause: Option<Box<str>>,
+        actor: Option<Box<str>>,
     },
     List(User),
     MarkPrivileges(User),
@@ -43,7 +49,33 @@ pub(super) enum Commit {
 /// Whose sessions. A store in one file has no shards.
 pub(super) struct User {
     pub(super) subject: Digest,
+    pub(super) others: Digest,
     pub(super) issuer: Box<str>,
+}
+
+pub(super) struct EndOthers {
+    pub(super) user: User,
+    pub(super) subject: Subject,
+    pub(super) keep: SessionId,
+    pub(super) kept: Digest,
+    pub(super) born_at: Timestamp,
+    pub(super) covering: Covering,
+    pub(super) cause: Box<str>,
+}
+
+/// What can cover a session, and how the rule reads it.
+pub(super) struct Covering {
+    pub(super) digests: Box<[Digest]>,
+    pub(super) exception: Option<Exception>,
+}
+
+impl Covering {
+    pub(super) fn lookup(&self) -> Lookup<'_> {
+        Lookup {
+            exception: self.exception,
+            ..Lookup::new(Shard::FIRST, &self.digests)
+        }
+    }
 }
 
 pub(super) struct Open {
@@ -59,7 +91,7 @@ pub(super) struct Rotate {
     pub(super) user: User,
     pub(super) entry: Digest,
     pub(super) born_at: Timestamp,
-    pub(super) covering: Box<[Digest]>,
+    pub(super) covering: Covering,
     pub(super) presented: Presented,
     pub(super) attempt: AttemptId,
     pub(super) proposal: Proposal,
@@ -85,10 +117,17 @@ impl Step {
                 owner: (*owner).clone(),
                 cause: (*cause).into(),
             },
-            Transition::EndOthers(EndingOthers { index, keep, cause }) => Self::EndOthers {
+            Transition::EndOthers(ending) => Self::EndOthers(Box::new(EndOthers::of(ending))),
+            Transition::EndAll(EndingAll {
+                index,
+                subject,
+                cause,
+                actor,
+            }) => Self::EndAll {
                 user: User::of(index),
-                keep: (*keep).clone(),
-                cause: (*cause).into(),
+                subject: (*subject).clone(),
+                cause: cause.map(Into::into),
+                actor: actor.map(Into::into),
             },
             Transition::List(index) => Self::List(User::of(index)),
             Transition::MarkPrivileges(index) => Self::MarkPrivileges(User::of(index)),
@@ -100,7 +139,10 @@ impl Step {
             user: User::of(&rotating.index),
             entry: rotating.entry,
             born_at: rotating.born_at,
-            covering: rotating.covering.into(),
+            covering: Covering {
+                digests: rotating.covering.into(),
+                exception: rotating.exception,
+            },
             presented: rotating.presented.clone(),
             attempt: rotating.attempt,
             proposal: rotating.proposal.clone(),
@@ -123,10 +165,28 @@ impl Open {
     }
 }
 
+impl EndOthers {
+    fn of(ending: &EndingOthers<'_>) -> Self {
+        Self {
+            user: User::of(&ending.index),
+            subject: ending.subject.clone(),
+            keep: ending.keep.clone(),
+            kept: ending.kept,
+            born_at: ending.born_at,
+            covering: Covering {
+                digests: ending.covering.into(),
+                exception: ending.exception,
+            },
+            cause: ending.cause.into(),
+        }
+    }
+}
+
 impl User {
-    fn of(index: &Index<'_>) -> Self {
+    pub(super) fn of(index: &Index<'_>) -> Self {
         Self {
             subject: index.subject,
+            others: index.others,
             issuer: index.issuer.into(),
         }
     }

@@ -1,6 +1,7 @@
 //! The one thread that writes.
 
 use std::{
+    cmp::Reverse,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering, mpsc},
@@ -23,12 +24,12 @@ use crate::{
     clock::Timestamp,
     defaults,
     revocation::Horizons,
-    store::{Revocation, StoreError, Transitioned},
+    store::{Revocation, Revoked, StoreError, Transitioned},
 };
 
 /// What the store's handles ask of the writer.
 pub(super) enum Request {
-    Revoke(Box<[Revocation]>, Waiter<Timestamp>),
+    Revoke(Box<[Revocation]>, Waiter<Revoked>),
     Step(Step, Waiter<Transitioned>),
     Require(Horizons, Waiter<Horizons>),
     /// The current instant, covered by the file.
@@ -164,7 +165,11 @@ impl Writer {
             self.shared.poison(reason);
             return self.shared.working();
         }
-        for (digest, entry) in &changes.entries {
+        let mut entries: Vec<_> = changes.entries.iter().collect();
+        // The entry of a kept session is the higher one: no lookup may see the cutoff that it is spared
+        // from without it.
+        entries.sort_unstable_by_key(|(_, entry)| Reverse(entry.cutoff()));
+        for (digest, entry) in entries {
             self.shared.denylist.insert(*digest, *entry);
         }
         self.shared.denylist.remove(&changes.removed);
@@ -222,7 +227,10 @@ impl Writer {
         for request in batch {
             match request {
                 Request::Revoke(revocations, waiter) => match work.revoke(&revocations) {
-                    Ok(()) => answers.push(Answer::Instant(waiter, work.now)),
+                    Ok(raised) => {
+                        let revoked = Revoked::new(work.now, raised);
+                        answers.push(Answer::Revoked(waiter, revoked));
+                    }
                     Err(error) => send(waiter, Err(error)),
                 },
                 Request::Step(step, waiter) => match work.step(step) {
@@ -259,6 +267,7 @@ impl Writer {
     fn answer(&mut self, answer: Answer) {
         let working = self.shared.working();
         match answer {
+            Answer::Revoked(waiter, revoked) => send(waiter, working.map(|()| revoked)),
             Answer::Instant(waiter, now) => send(waiter, working.map(|()| now)),
             Answer::Step(waiter, answer) => send(waiter, working.map(|()| answer)),
             Answer::Horizons(waiter, in_force) => send(waiter, working.map(|()| in_force)),
@@ -393,6 +402,7 @@ struct Slice {
 
 /// Who is told what once the transaction is through.
 enum Answer {
+    Revoked(Waiter<Revoked>, Revoked),
     Instant(Waiter<Timestamp>, Timestamp),
     Step(Waiter<Transitioned>, Transitioned),
     Horizons(Waiter<Horizons>, Horizons),

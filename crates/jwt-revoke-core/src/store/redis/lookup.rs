@@ -103,7 +103,7 @@ impl Inner {
         };
         self.replica.want(max_staleness);
         let age = self.replica.age(query.shard, Moment::now())?;
-        (age <= max_staleness).then(|| Ok(self.replica.find(query.shard, query.digests)))
+        (age <= max_staleness).then(|| Ok(self.replica.find(query)))
     }
 
     /// The cutoffs that cover a token: what the server has, and what this process wrote itself.
@@ -111,12 +111,12 @@ impl Inner {
         self: &Arc<Self>,
         query: &Lookup<'_>,
     ) -> Result<Cutoffs, StoreError> {
-        let own = self.replica.find(query.shard, query.digests);
+        let own = self.replica.find_own(query);
         if self.settings.legacy_prefix.is_some() && query.jti.is_some_and(|jti| !is_legacy_jti(jti))
         {
             // It may stand in no key, so nobody can be asked whether it was revoked. The token is to
             // blame, not the store.
-            return Ok(Cutoffs::from_iter([(0, Cutoff::Forever)]));
+            return Ok(Cutoffs::forever(0));
         }
         let answer = match self.ask(query).await {
             Ok(answer) => answer,
@@ -127,21 +127,31 @@ impl Inner {
         };
         let whole = self.notice(query.shard, answer.epoch.as_deref());
         let epoch = answer.epoch.as_deref().unwrap_or_default();
-        if answer.found.highest() > own.highest()
-            && let Some((index, cutoff)) = answer.found.decisive()
-            && (whole || !self.healing.is_of_another(query.shard, epoch))
-        {
-            self.keep_found(query.shard, query.digests[index], cutoff);
-        }
-        let mut known = if own.highest() > answer.found.highest() {
-            own
+        let incomplete = !whole || answer.healing;
+        let found = if incomplete {
+            // The entry of a kept session may be what is missing.
+            answer.found.without_exception()
         } else {
             answer.found
         };
-        if answer.legacy {
-            known.insert(0, Cutoff::Forever);
+        if found.highest() > own.highest()
+            && let Some((index, cutoff)) = found.decisive()
+            && (whole || !self.healing.is_of_another(query.shard, epoch))
+        {
+            // Of a session that ended with the others its own end is kept: that of the others may yet have
+            // to be read, and before it the entry of the session that was kept.
+            let index = match query.exception {
+                Some(exception) if exception.others == index => exception.session,
+                _ => index,
+            };
+            self.keep_found(query.shard, query.digests[index], cutoff);
         }
-        if !whole || answer.healing {
+        let mut known = own;
+        known.merge(found);
+        if answer.legacy {
+            known.merge(Cutoffs::forever(0));
+        }
+        if incomplete {
             return Err(StoreError::ShardLost {
                 store: self.name.clone(),
                 shard: query.shard,
@@ -248,7 +258,7 @@ impl Inner {
         if let Some(theirs) = theirs {
             values.extend(theirs?);
         }
-        Answer::read(&values, query.digests.len())
+        Answer::read(&values, query)
     }
 
     /// The values of keys in one slot; `fenced`, only from a server that may be written.
@@ -319,16 +329,18 @@ impl Drop for Waiting<'_> {
 }
 
 impl Answer {
-    /// Reads epoch, healing mark, `digests` entries, and perhaps the key of other services.
-    fn read(values: &[Reply], digests: usize) -> Result<Self, Failure> {
+    /// Reads epoch, healing mark, the entries of the digests, and perhaps the key of other services.
+    fn read(values: &[Reply], query: &Lookup<'_>) -> Result<Self, Failure> {
         let [epoch, healing, entries @ ..] = values else {
             return Err(Failure::odd("MGET answered too little"));
         };
-        let (entries, legacy) = entries.split_at_checked(digests).unwrap_or((entries, &[]));
+        let (entries, legacy) = entries
+            .split_at_checked(query.digests.len())
+            .unwrap_or((entries, &[]));
         let mut found = Cutoffs::NONE;
         for (index, entry) in entries.iter().enumerate() {
             if let Some(cutoff) = read_cutoff(entry)? {
-                found.insert(index, cutoff);
+                found.insert(query, index, cutoff);
             }
         }
         Ok(Self {
@@ -382,7 +394,9 @@ mod tests {
     #[test]
     fn a_key_of_another_service_is_read_apart_from_our_entries() {
         let values = [text("epoch"), Reply::Nil, Reply::Nil, text("1")];
-        let answer = Answer::read(&values, 1).unwrap();
+        let digests = [Digest::from_bytes([0; 16])];
+        let query = Lookup::new(Shard::FIRST, &digests);
+        let answer = Answer::read(&values, &query).unwrap();
         assert!(answer.legacy);
         assert_eq!(answer.found, Cutoffs::NONE);
         assert!(!answer.healing);

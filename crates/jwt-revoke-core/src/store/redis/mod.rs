@@ -71,7 +71,10 @@ use crate::{
     defaults,
     meters::RedisMeters,
     revocation::{Cutoffs, Horizons, Replica, SHARDS, Shard},
-    store::{Consistency, Health, Lookup, Revocation, Store, StoreError, Transition, Transitioned},
+    store::{
+        Consistency, Health, Lookup, Revocation, Revoked, Store, StoreError, Transition,
+        Transitioned,
+    },
 };
 
 /// A store in Redis or Valkey, shared by a fleet. A cheap handle: clones are one store, and the last
@@ -244,7 +247,7 @@ impl Store for RedisStore {
         self.0.consistency()
     }
 
-    async fn revoke(&self, revocations: &[Revocation]) -> Result<Timestamp, StoreError> {
+    async fn revoke(&self, revocations: &[Revocation]) -> Result<Revoked, StoreError> {
         // Apart from whoever waits: a client that hangs up must not leave half of it unwritten, or
         // written and not remembered.
         let (inner, revocations) = (Arc::clone(&self.0), revocations.to_vec());

@@ -1,6 +1,7 @@
 //! Writing what this process remembers into a shard that may lack it.
 
 use std::{
+    cmp::Reverse,
     collections::{HashMap, HashSet},
     convert::Infallible,
     time::Duration,
@@ -77,7 +78,28 @@ impl Inner {
                     None => (digest, cutoff, life),
                 },
             );
-        raised.collect()
+        let mut written: Vec<Remembered> = raised.collect();
+        self.add_kept(shard, &mut written);
+        written
+    }
+
+    /// Adds the entries of kept sessions that belong to what others have raised since. They are the only ones
+    /// a millisecond above it.
+    fn add_kept(&self, shard: Shard, written: &mut Vec<Remembered>) {
+        let above = |cutoff: &Cutoff| match cutoff {
+            Cutoff::At(instant) => Some(instant.saturating_add(MILLISECOND)),
+            Cutoff::Forever => None,
+        };
+        let above: HashSet<_> = written.iter().filter_map(|(_, at, _)| above(at)).collect();
+        if above.is_empty() {
+            return;
+        }
+        let known: HashSet<_> = written.iter().map(|(digest, ..)| *digest).collect();
+        let read = self.replica.of_shard(shard).into_iter();
+        written.extend(read.filter(|(digest, cutoff, _)| {
+            matches!(cutoff, Cutoff::At(instant) if above.contains(instant))
+                && !known.contains(digest)
+        }));
     }
 
     /// As long as somebody has more to say, the shard is not whole.
@@ -134,6 +156,9 @@ impl Inner {
         entries: &[Remembered],
     ) -> Result<usize, StoreError> {
         let mut lacked = 0;
+        let mut entries = entries.to_vec();
+        // The entry of a kept session is higher than the cutoff that it is spared from, and goes before it.
+        entries.sort_by_key(|(_, cutoff, _)| Reverse(*cutoff));
         for chunk in entries.chunks(CHUNK) {
             let put_back = self.put_back(shard, chunk).await?;
             self.meters.healed(put_back);
@@ -232,3 +257,5 @@ const FEW: usize = 1_024;
 
 /// What an entry may lack of the life that it must have, at most: `raise.lua`.
 const SLACK: Duration = Duration::from_secs(60);
+
+const MILLISECOND: Duration = Duration::from_millis(1);

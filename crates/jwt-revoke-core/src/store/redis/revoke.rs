@@ -10,7 +10,7 @@ use crate::{
     defaults,
     revocation::{Cutoff, Dimension, Horizon, Horizons, Placement, Shard},
     store::{
-        Reach, Revocation, StoreError,
+        Reach, Revocation, Revoked, StoreError, Transitioned,
         redis::{
             Inner,
             keys::{LAYOUT, is_legacy_jti, slot},
@@ -42,7 +42,7 @@ impl Inner {
     pub(super) async fn revoke(
         self: &Arc<Self>,
         revocations: &[Revocation],
-    ) -> Result<Timestamp, StoreError> {
+    ) -> Result<Revoked, StoreError> {
         self.is_started()?;
         let deadline = self.deadline();
         let wide_now = revocations
@@ -91,22 +91,22 @@ impl Inner {
             }
         }
         let writes = shards.iter().map(|(shard, entries)| async move {
-            let mut latest = Timestamp::EPOCH;
+            let mut written = Revoked::new(Timestamp::EPOCH, 0);
             for chunk in entries.chunks(CHUNK) {
-                latest = latest.max(self.revoke_in(*shard, chunk, deadline).await?);
+                written = written.and(self.revoke_in(*shard, chunk, deadline).await?);
             }
-            Ok(latest)
+            Ok(written)
         });
         // All of them, even when one fails: what is revoked in more places is better revoked.
-        let mut latest = now.unwrap_or(Timestamp::EPOCH);
+        let mut all = Revoked::new(now.unwrap_or(Timestamp::EPOCH), 0);
         for written in join_all(writes).await {
-            latest = latest.max(written?);
+            all = all.and(written?);
         }
         if let Some(error) = unheard {
             return Err(error);
         }
         self.write_legacy(revocations, deadline).await?;
-        Ok(latest)
+        Ok(all)
     }
 
     async fn revoke_in(
@@ -114,7 +114,7 @@ impl Inner {
         shard: Shard,
         entries: &[Entry<'_>],
         deadline: Instant,
-    ) -> Result<Timestamp, StoreError> {
+    ) -> Result<Revoked, StoreError> {
         let least = self.least_horizons();
         let mut words = self.keys.of_script(shard);
         for (revocation, _) in entries {
@@ -151,9 +151,12 @@ impl Inner {
             }
             answer => answer?,
         };
-        let latest = self.read_written(shard, entries, &answer)?;
+        let written = self.read_written(shard, entries, &answer)?;
         // Remembered here, confirmed or not.
-        confirmed.map(|()| latest)
+        match confirmed {
+            Ok(()) => Ok(written),
+            Err(error) => Err(error.having_done(Transitioned::Revoked(written))),
+        }
     }
 
     /// The record of the session that a revocation ends.
@@ -169,7 +172,7 @@ impl Inner {
         shard: Shard,
         entries: &[Entry<'_>],
         answer: &[Reply],
-    ) -> Result<Timestamp, StoreError> {
+    ) -> Result<Revoked, StoreError> {
         let odd = || self.odd(answer);
         match answer {
             [word, cutoff, now] if word.text() == Some("ahead") => Err(StoreError::CutoffAhead {
@@ -177,12 +180,14 @@ impl Inner {
                 now: Timestamp::from_millis(now.number().ok_or_else(odd)?),
             }),
             [word, now, written @ ..]
-                if word.text() == Some("ok") && written.len() == 2 * entries.len() =>
+                if word.text() == Some("ok") && written.len() == 3 * entries.len() =>
             {
                 let now = Timestamp::from_millis(now.number().ok_or_else(odd)?);
-                for ((revocation, _), pair) in entries.iter().zip(written.chunks_exact(2)) {
-                    let cutoff = read_cutoff(&pair[0]).ok().flatten().ok_or_else(odd)?;
-                    let life = Duration::from_millis(pair[1].number().ok_or_else(odd)?);
+                let mut raised = 0;
+                for ((revocation, _), entry) in entries.iter().zip(written.chunks_exact(3)) {
+                    let cutoff = read_cutoff(&entry[0]).ok().flatten().ok_or_else(odd)?;
+                    let life = Duration::from_millis(entry[1].number().ok_or_else(odd)?);
+                    raised += usize::from(entry[2].text() == Some("raised"));
                     let digest = revocation.digest;
                     // A mirror that starts later must know it when the token comes into force.
                     let settled = now.saturating_add(defaults::MAX_CUTOFF_AHEAD);
@@ -190,7 +195,7 @@ impl Inner {
                         || cutoff == Cutoff::Forever && revocation.counts_from > settled;
                     self.keep_own(shard, digest, cutoff, life, lasting);
                 }
-                Ok(self.used(shard, now))
+                Ok(Revoked::new(self.used(shard, now), raised))
             }
             _ => Err(odd()),
         }

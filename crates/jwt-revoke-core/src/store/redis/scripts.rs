@@ -118,6 +118,13 @@ pub(super) static END_OTHERS: Script = Script::new(concat!(
     include_str!("lua/end_others.lua")
 ));
 
+/// Ends all sessions of a user.
+pub(super) static END_ALL: Script = Script::new(concat!(
+    include_str!("lua/shard.lua"),
+    include_str!("lua/raise.lua"),
+    include_str!("lua/end_all.lua")
+));
+
 /// Lists the sessions of a user.
 pub(super) static LIST: Script = Script::new(concat!(
     include_str!("lua/shard.lua"),

@@ -17,7 +17,10 @@ use tokio::time::Instant;
 use crate::{
     defaults,
     revocation::{Cutoff, Digest, Life, Moment, Shard},
-    store::redis::{Inner, healing::Remembered},
+    store::{
+        Lookup,
+        redis::{Inner, healing::Remembered},
+    },
 };
 
 /// The wide revocations that were read, and those of them that are yet to be looked after.
@@ -123,7 +126,9 @@ impl Inner {
             for (digest, cutoff, life) in &due {
                 if !is_judged {
                     unsettled.insert(*digest);
-                } else if self.replica.find(shard, &[*digest]).highest() < Some(*cutoff) {
+                } else if self.replica.find(&Lookup::new(shard, &[*digest])).highest()
+                    < Some(*cutoff)
+                {
                     let lacking = missing.entry(shard).or_default();
                     lacking.push((*digest, *cutoff, *life));
                 }

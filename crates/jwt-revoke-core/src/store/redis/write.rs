@@ -116,6 +116,7 @@ impl Inner {
             Err(StoreError::Unconfirmed {
                 store: self.name.clone(),
                 confirmed,
+                done: None,
             })
         });
         Ok((answer, confirmed))

@@ -73,11 +73,7 @@ impl<'a> Asked<'a> {
         if self.body.is_empty() {
             return Ok(None);
         }
-        // Not only for order's sake: a form of another site can send `text/plain` that reads as JSON.
-        if !self.one("content-type")?.is_some_and(is_json) {
-            let description = "the body must be application/json";
-            return Err(Reply::error(415, "invalid_request", description));
-        }
+        self.require_json()?;
         match serde_json::from_slice(self.body) {
             Ok(Body { refresh_token }) => Ok(refresh_token),
             // Not the parser's words: they quote the body.
@@ -86,6 +82,36 @@ impl<'a> Asked<'a> {
             )),
         }
     }
+}
+
+impl Asked<'_> {
+    /// The current and the new password: `{"current_password": "..", "new_password": ".."}`, each once.
+    pub(super) fn passwords(&self) -> Result<Passwords, Reply> {
+        self.require_json()?;
+        // Not the parser's words: they quote the body.
+        let malformed = "the body must be a JSON object with current_password and new_password";
+        let object = self.body.trim_ascii_start().first() == Some(&b'{');
+        let passwords = serde_json::from_slice(self.body).ok().filter(|_| object);
+        passwords.ok_or_else(|| Reply::malformed(malformed))
+    }
+
+    fn require_json(&self) -> Result<(), Reply> {
+        // Not only for order's sake: a form of another site can send `text/plain` that reads as JSON.
+        if self.one("content-type")?.is_some_and(is_json) {
+            return Ok(());
+        }
+        let description = "the body must be application/json";
+        Err(Reply::error(415, "invalid_request", description))
+    }
+}
+
+/// What changes a password. Other members are the client's own affair; one that occurs twice is malformed.
+#[derive(serde::Deserialize)]
+pub(super) struct Passwords {
+    #[serde(alias = "currentPassword")]
+    pub(super) current_password: String,
+    #[serde(alias = "newPassword")]
+    pub(super) new_password: String,
 }
 
 impl fmt::Debug for Asked<'_> {
@@ -202,6 +228,38 @@ mod tests {
             .concat()
             .leak();
         assert_eq!(read("application/json", deep), Err(400));
+    }
+
+    #[test]
+    fn passwords_are_two_texts_in_one_object() {
+        let json = |body: &'static str| {
+            let asked = Asked::new(
+                [("content-type", &b"application/json"[..])],
+                body.as_bytes(),
+            );
+            asked.passwords().map_err(|reply| reply.status)
+        };
+        for body in [
+            r#"{"current_password":"a","new_password":"b"}"#,
+            r#" {"newPassword":"b","device":{},"currentPassword":"a"}"#,
+        ] {
+            let passwords = json(body).unwrap_or_else(|status| panic!("{status}: {body}"));
+            assert_eq!(passwords.current_password, "a");
+            assert_eq!(passwords.new_password, "b");
+        }
+        for body in [
+            "",
+            "{}",
+            r#"["a","b"]"#,
+            r#"{"current_password":"a"}"#,
+            r#"{"current_password":"a","new_password":null}"#,
+            r#"{"current_password":"a","new_password":"b","new_password":"c"}"#,
+            r#"{"current_password":"a","new_password":"b","newPassword":"c"}"#,
+        ] {
+            assert_eq!(json(body).err(), Some(400), "{body}");
+        }
+        let plain = Asked::new([("content-type", &b"text/plain"[..])], b"{}");
+        assert_eq!(plain.passwords().err().map(|reply| reply.status), Some(415));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{Asked, Companion, Reply, unavailable};
 use crate::{
+    Denied,
     guard::Access,
     session::{EndError, SessionInfo},
     token::SessionId,
@@ -17,7 +18,7 @@ impl Companion {
             self.refuse_borrowed_cookies(asked)?;
             let subject = self.manager(access)?;
             let ended = self.sessions.revoke_all(subject.clone()).await;
-            ended.map(drop).map_err(|error| refused(&error))
+            ended.map(drop).map_err(|error| refused(self, &error))
         };
         match ended.await {
             Ok(()) => self.clear(asked, Reply::no_content(), |token| {
@@ -33,7 +34,7 @@ impl Companion {
             self.refuse_borrowed_cookies(asked)?;
             self.manager(access)?;
             let ended = self.sessions.revoke_others(access).await;
-            ended.map_err(|error| refused(&error))
+            ended.map_err(|error| refused(self, &error))
         };
         match ended.await {
             Ok(()) => Reply::no_content(),
@@ -66,10 +67,10 @@ impl Companion {
             self.refuse_borrowed_cookies(asked)?;
             self.manager(access)?;
             if session.instant().is_none() {
-                return Err(refused(&EndError::NotFound)); // None of ours is called that.
+                return Err(refused(self, &EndError::NotFound)); // None of ours is called that.
             }
             let ended = self.sessions.revoke_session(access, &session).await;
-            ended.map_err(|error| refused(&error))
+            ended.map_err(|error| refused(self, &error))
         };
         match ended.await {
             Ok(()) if access.session() == Some(&session) => {
@@ -83,9 +84,11 @@ impl Companion {
     }
 }
 
-fn refused(error: &EndError) -> Reply {
+pub(super) fn refused(companion: &Companion, error: &EndError) -> Reply {
     match error {
         EndError::Store(error) => unavailable(error),
+        // Since the layer let it through.
+        EndError::Ended => companion.denied(&Denied::Revoked { dimension: None }),
         _ => Reply::error(404, "not_found", "there is no such session"),
     }
 }

@@ -3,14 +3,17 @@
 mod asked;
 mod cookies;
 mod manage;
+mod password;
 mod refresh;
 mod route;
 
 use std::{fmt, sync::Arc};
 
+use self::password::DynPasswordChange;
 pub use self::{
     asked::Asked,
     cookies::{CookiePathError, Cookies, SameSite},
+    password::{PasswordChange, PasswordError},
     route::Route,
 };
 use crate::{
@@ -32,6 +35,7 @@ use crate::{
 /// | [`logout`](Self::logout) | access token, lapsed or not, or refresh token in the body, or both | 204 |
 /// | [`logout_all`](Self::logout_all) | access token | 204 |
 /// | [`logout_others`](Self::logout_others) | access token | 204 |
+/// | [`password`](Self::password) | access token, current and new password in the body | 204 |
 /// | [`list`](Self::list) | access token | 200 with the sessions |
 /// | [`end`](Self::end) | access token | 204, or 404 |
 ///
@@ -39,10 +43,10 @@ use crate::{
 ///
 /// | status | `error` | |
 /// | --- | --- | --- |
-/// | 400, 413, 415 | `invalid_request` | the request cannot be understood |
+/// | 400, 413, 415 | `invalid_request` | the request cannot be understood, or the new password is not taken |
 /// | 401 | `invalid_grant` | the refresh token does not work: one answer to a lapsed, a forged, a revoked and a stolen one, so that a thief learns nothing. To an app it means: log in, unless another part of it holds a newer token. |
 /// | 401 | `invalid_token` | the access token does not work |
-/// | 403 | `access_denied` | the token is a third party's, or the page is |
+/// | 403 | `access_denied` | the token is a third party's, or the page is, or the current password is wrong |
 /// | 404 | `not_found` | the user has no such session |
 /// | 503 | `temporarily_unavailable` | with `Retry-After`: keep the tokens and try again |
 ///
@@ -62,6 +66,7 @@ pub struct Companion {
     clients: Arc<[ClientId]>,
     cookies: Option<Arc<Cookies>>,
     render: Renderer,
+    password: Option<Arc<dyn DynPasswordChange>>,
     left_out: Vec<Route>,
 }
 
@@ -74,6 +79,7 @@ impl Companion {
             clients: [defaults::CLIENT_ID.into()].into(),
             cookies: None,
             render: Renderer::default(),
+            password: None,
             left_out: Vec::new(),
         }
     }
@@ -86,7 +92,8 @@ impl Companion {
 
     /// The routes to be served.
     pub fn routes(&self) -> impl Iterator<Item = Route> {
-        let is_served = |route: &Route| !self.left_out.contains(route);
+        let can_be_served = |route: &Route| *route != Route::Password || self.password.is_some();
+        let is_served = move |route: &Route| !self.left_out.contains(route) && can_be_served(route);
         Route::ALL.into_iter().filter(is_served)
     }
 
@@ -121,6 +128,13 @@ impl Companion {
             cookies: Some(Arc::new(cookies)),
             ..self
         }
+    }
+
+    /// Serves `POST /password`, for which `change` checks and sets the password. See [`PasswordChange`] for
+    /// what it is asked.
+    pub fn with_password_change(self, change: impl PasswordChange) -> Self {
+        let password = Some(Arc::new(change) as Arc<dyn DynPasswordChange>);
+        Self { password, ..self }
     }
 
     /// Renders refusals of access tokens differently.

@@ -12,6 +12,9 @@ pub enum Route {
     LogoutAll,
     /// `POST /logout-others`.
     LogoutOthers,
+    /// `POST /password`. Served where the application says how a password is changed:
+    /// [`Companion::with_password_change`](super::Companion::with_password_change).
+    Password,
     /// `GET /sessions`.
     List,
     /// `DELETE /sessions/{sid}`.
@@ -20,11 +23,12 @@ pub enum Route {
 
 impl Route {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Refresh,
         Self::Logout,
         Self::LogoutAll,
         Self::LogoutOthers,
+        Self::Password,
         Self::List,
         Self::End,
     ];
@@ -36,6 +40,7 @@ impl Route {
             Self::Logout => "/logout",
             Self::LogoutAll => "/logout-all",
             Self::LogoutOthers => "/logout-others",
+            Self::Password => "/password",
             Self::List => "/sessions",
             Self::End => "/sessions/{sid}",
         }
@@ -44,7 +49,11 @@ impl Route {
     /// Its method.
     pub const fn method(self) -> &'static str {
         match self {
-            Self::Refresh | Self::Logout | Self::LogoutAll | Self::LogoutOthers => "POST",
+            Self::Refresh
+            | Self::Logout
+            | Self::LogoutAll
+            | Self::LogoutOthers
+            | Self::Password => "POST",
             Self::List => "GET",
             Self::End => "DELETE",
         }

@@ -29,9 +29,12 @@ impl OAuth {
         match self.sessions.revoke_token(token, Some(client.id())).await {
             Ok(()) | Err(EndError::Invalid(_)) => Ok(Reply::empty()),
             Err(EndError::OtherClient) => Err(Refused::InvalidGrant),
-            Err(error @ (EndError::Store(_) | EndError::NotFound)) => {
-                Err(Refused::unavailable(&error))
-            }
+            Err(
+                error @ (EndError::Store(_)
+                | EndError::NotFound
+                | EndError::Ended
+                | EndError::Subject),
+            ) => Err(Refused::unavailable(&error)),
         }
     }
 }

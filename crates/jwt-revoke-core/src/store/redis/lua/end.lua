@@ -7,13 +7,13 @@
 --   ARGV[13]  cause, for the audit stream
 --   ARGV[14]  attempt, 16 bytes
 --   ARGV[15]  "again" if whoever asks again is told the same for a while, "" if only the same attempt is
---   returns   {"ok", now, {sids ended}, {digest, cutoff, life of entries written}}
+--   returns   {"ok", now, "ended" | "again" | "none", {digest, cutoff, life of entries written}}
 --             | {"lost"} | {"healing"} | {"layout", the layout found}
 --
 -- With its record goes the knowledge of whose it was: a command whose answer was lost, and an owner who
 -- asks again since the end was not confirmed, would be told that there is no such session.
 
-local ended, written = {}, {}
+local word, written = 'none', {}
 local record = known(held[4])
 local theirs = record and record.subject == ARGV[12] and record.entry == ARGV[11]
 local whose = ARGV[11] .. ARGV[12]
@@ -25,6 +25,6 @@ if theirs or again then
   revoke_session(shard, written, ARGV[10], ARGV[11], ARGV[13])
   redis.call('SET', KEYS[9], ARGV[14] .. whose, 'PX', ARGV[9])
   drop_session(ARGV[10])
-  ended[1] = ARGV[10]
+  word = (theirs or string.sub(held[6], 1, 16) == ARGV[14]) and 'ended' or 'again'
 end
-return { 'ok', now, ended, written }
+return { 'ok', now, word, written }

@@ -2,7 +2,8 @@
 --   KEYS[7]    its record
 --   KEYS[8]    its entry
 --   KEYS[9]    the user's entry
---   KEYS[10..] the entries that can cover it
+--   KEYS[10]   the entry that ended the user's other sessions
+--   KEYS[11..] the entries that can cover it
 --   ARGV[10]   sid              ARGV[11]  when it is opened
 --   ARGV[12]   when the login began
 --   ARGV[13]   the most sessions of a user, 0 for no bound
@@ -23,9 +24,9 @@ local sid, opened_at = ARGV[10], tonumber(ARGV[11])
 
 -- What was checked before a cutoff may hold no more, and no session is born dead.
 local highest = 0
-for i = 7, #held do
+for i = 8, #held do
   if held[i] == '*' then
-    return { 'ok', now, 'revoked', i - 7 }
+    return { 'ok', now, 'revoked', i - 8 }
   end
   highest = math.max(highest, cutoff_of(held[i]))
 end
@@ -64,7 +65,10 @@ end
 
 -- How many sessions the user has: those that no cutoff covers, with a record that has not expired. An index
 -- of another type is lost, and made once more.
+-- What ended with the others leaves the index, all but the session that was kept. While that is under way,
+-- or was cut short, which of them that is cannot be told: it counts, and does not make room.
 local cutoff = whole(math.min(cutoff_of(held[6]), 2 ^ 53))
+local others = whole(math.min(cutoff_of(held[7]), 2 ^ 53))
 local total = redis.pcall('ZCARD', INDEX)
 local other = is_other(total)
 if other then
@@ -72,7 +76,14 @@ if other then
 elseif type(total) == 'table' then
   total = redis.call('ZCARD', INDEX)
 end
-local count = total == 0 and 0 or redis.call('ZCOUNT', INDEX, '(' .. cutoff, '+inf')
+local from, count = cutoff, 0
+if total > 0 then
+  local unknown = 0
+  if tonumber(others) > tonumber(cutoff) and redis.call('ZCOUNT', INDEX, '(' .. cutoff, others) > 1 then
+    from, unknown = others, 1
+  end
+  count = redis.call('ZCOUNT', INDEX, '(' .. from, '+inf') + unknown
+end
 local limit, evicted, live, gone = tonumber(ARGV[13]), 0, {}, {}
 local function look(member)
   local record = read_ours(ARGV[7] .. member)
@@ -87,7 +98,7 @@ if limit == 0 and total > 0 then
     look(member)
   end
 elseif limit > 0 and count >= limit then
-  local members = redis.call('ZRANGEBYSCORE', INDEX, '(' .. cutoff, '+inf', 'LIMIT', 0, limit + SPARE)
+  local members = redis.call('ZRANGEBYSCORE', INDEX, '(' .. from, '+inf', 'LIMIT', 0, limit + SPARE)
   for _, member in ipairs(members) do
     look(member)
   end

@@ -150,7 +150,7 @@ end
 -- Raises the entry `key` to `cutoff` (a number, or '*') and its life to `ttl` ms. Cutoffs and lives
 -- only rise. What changes is logged; a life that is short by less than a minute (and a tenth) is
 -- left alone, since the margin in every horizon is five, so that repetition cannot flood the log.
--- Returns whether anything changed, the cutoff in force, and its remaining life.
+-- Returns whether anything changed, the cutoff in force, its remaining life, and whether the cutoff rose.
 --   lasting  whether tokens that it covers may be issued as long as it lives: then the entry is also kept
 --            beside the log, longer than that is
 --   wide     whether it concerns every shard: a process that reads that completes it where it is missing
@@ -171,7 +171,7 @@ local function raise(shard, key, digest, cutoff, ttl, lasting, wide)
   local slack = math.min(60000, math.floor(ttl / 10))
   -- A log that has lost its end may have lost this entry.
   if not higher and left >= ttl - slack and not shard.torn then
-    return false, held, left
+    return false, held, left, false
   end
   local value = held
   if higher then
@@ -186,6 +186,6 @@ local function raise(shard, key, digest, cutoff, ttl, lasting, wide)
   redis.call('SET', key, value, 'PX', whole(life))
   meta.cut = math.max(meta.cut, cut)
   write_meta(meta)
-  return true, value, life
+  return true, value, life, higher
 end
 

@@ -11,7 +11,8 @@
 --     "session"; for the audit stream dimension, issuer, value, cause, actor; and which of the keys
 --     behind those of the entries holds the record of the session that ends, 0 for none; "wide" if it concerns
 --     every shard, else ""
---   returns  {"ok", now, then for each entry the cutoff in force and its remaining life in ms}
+--   returns  {"ok", now, then for each entry the cutoff in force, its remaining life in ms, and "raised" if it
+--            was lower before or not there, else ""}
 --          | {"ahead", the cutoff, now} and nothing is written
 --          | {"lost"} | {"layout", the layout found}
 --
@@ -49,7 +50,7 @@ end
 answer = { 'ok', shard.now }
 for i, entry in ipairs(entries) do
   local at = entry.at
-  local changed, cutoff, left = raise(shard, KEYS[FIRST + i], ARGV[at + 1], entry.cutoff,
+  local changed, cutoff, left, raised = raise(shard, KEYS[FIRST + i], ARGV[at + 1], entry.cutoff,
     entry.life, entry.lasting, ARGV[at + 11] == 'wide')
   if changed then
     audit(ARGV[4], cutoff, ARGV[at + 5], ARGV[at + 6], ARGV[at + 7], ARGV[at + 8], ARGV[at + 9])
@@ -65,5 +66,6 @@ for i, entry in ipairs(entries) do
   end
   answer[#answer + 1] = cutoff
   answer[#answer + 1] = left
+  answer[#answer + 1] = raised and 'raised' or ''
 end
 return answer

@@ -3,7 +3,9 @@
 --   KEYS[7]    the session's record
 --   KEYS[8]    the session's entry
 --   KEYS[9]    the user's entry
---   KEYS[10..] the other entries that can cover the token
+--   KEYS[10]   the entry that ended the user's other sessions
+--   KEYS[11]   the entry of this session as a kept one: below it that of KEYS[10] does not cover
+--   KEYS[12..] the other entries that can cover the token
 --   the last   that reuse or a fork was found, as reuse.lua packs it
 --   ARGV[10]   "rotate"; "judge" to end what a stolen token ends and rotate nothing; "look" to write
 --              nothing; "finish" to write only what was found before and is not written yet
@@ -42,7 +44,8 @@ local age, privileges_changed_at, first, second, third, fourth, previous
 if not is_ending then
   -- 2. Covered by an entry: nothing more happens.
   for i = 5, #held - 1 do
-    if held[i] and cutoff_of(held[i]) >= born_at then
+    local cutoff = held[i] and i ~= 8 and cutoff_of(held[i])
+    if cutoff and cutoff >= born_at and not (i == 7 and cutoff_of(held[8]) > cutoff) then
       return { 'ok', now, 'ended' }
     end
   end

@@ -69,8 +69,9 @@ impl Inner {
                 let outcome = self.rotate(rotating, "judge").await?;
                 Ok(Transitioned::Rotated(outcome))
             }
-            Transition::End(ending) => self.end(ending).await.map(Transitioned::Ended),
-            Transition::EndOthers(ending) => self.end_others(ending).await.map(Transitioned::Ended),
+            Transition::End(ending) => self.end(ending).await,
+            Transition::EndOthers(ending) => self.end_others(ending).await,
+            Transition::EndAll(ending) => self.end_all(ending).await,
             Transition::List(index) => self.list(index).await.map(Transitioned::Listed),
             Transition::MarkPrivileges(index) => {
                 let step = self.step(index, None, [])?;
@@ -141,6 +142,16 @@ impl Inner {
         step: Step,
         script: &'static Script,
     ) -> Result<Vec<Reply>, StoreError> {
+        let (answer, confirmed) = self.take_confirmed(step, script).await?;
+        confirmed.map(|()| answer)
+    }
+
+    /// The same, with the answer beside the error where a step was written and not confirmed.
+    async fn take_confirmed(
+        self: &Arc<Self>,
+        step: Step,
+        script: &'static Script,
+    ) -> Result<(Vec<Reply>, Result<(), StoreError>), StoreError> {
         let Step {
             shard,
             words,
@@ -167,9 +178,9 @@ impl Inner {
         match confirmed {
             Err(error) if confirmation == Confirmation::Hoped => {
                 tracing::debug!(%error, %shard, "a refresh is not confirmed");
-                Ok(answer)
+                Ok((answer, Ok(())))
             }
-            confirmed => confirmed.map(|()| answer),
+            confirmed => Ok((answer, confirmed)),
         }
     }
 

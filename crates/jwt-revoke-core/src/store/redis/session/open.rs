@@ -10,7 +10,7 @@ use crate::{
     revocation::Shard,
     session::WhenFull,
     store::{
-        Ending, Opened, Opening, StoreError,
+        Ending, Opened, Opening, StoreError, Transitioned,
         redis::{
             Inner,
             keys::is_session,
@@ -38,7 +38,7 @@ impl Inner {
                 reason: "the identifier of the session is none of ours".to_owned(),
             });
         }
-        let entries = [&record.entry, &index.subject].into_iter();
+        let entries = [&record.entry, &index.subject, &index.others].into_iter();
         let entries = entries.chain(opening.covering);
         let mut step = self.step(index, Some(opening.session), entries)?;
         step.word(opening.session.as_str());
@@ -60,8 +60,11 @@ impl Inner {
         }
         step.number(exact(record.idle_deadline));
         step.word(record::write(record));
-        let answer = self.take(step, &OPEN).await;
-        if let Err(StoreError::Unconfirmed { .. }) = &answer {
+        let (answer, confirmed) = self.take_confirmed(step, &OPEN).await?;
+        let (opened, ahead) = self
+            .read_opened(shard, &answer)
+            .ok_or_else(|| self.odd(&answer))?;
+        if let Err(error @ StoreError::Unconfirmed { .. }) = confirmed {
             // Or logins that are tried again would push out sessions that somebody holds.
             self.take_back(&Ending {
                 index: opening.index,
@@ -71,11 +74,9 @@ impl Inner {
                 cause: "not confirmed",
             })
             .await;
+            return Err(error.having_done(Transitioned::Opened(opened)));
         }
-        let answer = answer?;
-        let (opened, ahead) = self
-            .read_opened(shard, &answer)
-            .ok_or_else(|| self.odd(&answer))?;
+        confirmed?;
         match opened {
             // Waited for: logins and sign-outs of one user, in turns and faster than once a millisecond, would
             // run ahead of the clock.

@@ -33,10 +33,7 @@ impl Inner {
         rotating: &Rotating<'_>,
         verb: &str,
     ) -> Result<Outcome, StoreError> {
-        let Rotating {
-            index, presented, ..
-        } = rotating;
-        let shard = index.shard;
+        let presented = rotating.presented;
         // Row 1: needs no store.
         let presenter = presented.presenter.as_ref();
         if presenter.is_some_and(|presenter| *presenter != presented.client) {
@@ -48,7 +45,7 @@ impl Inner {
         }
         // Row 2: what this process knows needs no confirmation. It may be what a script wrote before it failed
         // in its middle, which must be finished, and reported.
-        let own = self.replica.find(shard, rotating.covering);
+        let own = self.replica.find_own(&rotating.lookup());
         if own.covering(rotating.born_at).is_some() {
             if verb == "look" {
                 return Ok(Outcome::Ended);
@@ -74,9 +71,15 @@ impl Inner {
             ..
         } = rotating;
         let shard = index.shard;
-        let named = [rotating.entry, index.subject];
-        let others = rotating.covering.iter().filter(|d| !named.contains(d));
-        let entries = named.iter().chain(others);
+        let at = |index: usize| rotating.covering.get(index).copied();
+        // Without the exception the user's entry stands for both: it covers what it covers anyway.
+        let exception = rotating
+            .exception
+            .and_then(|exception| Some([at(exception.others)?, at(exception.kept)?]));
+        let [others, kept] = exception.unwrap_or([index.subject; 2]);
+        let named = [rotating.entry, index.subject, others, kept];
+        let rest = rotating.covering.iter().filter(|d| !named.contains(d));
+        let entries = named.iter().chain(rest);
         let session = Some(rotating.session);
         let mut step = self.step_with(index, session, entries, |words| {
             self.keys.add_ending(words, shard, rotating.session);

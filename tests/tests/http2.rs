@@ -28,6 +28,7 @@ async fn s52_over_http_2_the_origin_is_compared_with_the_authority() {
         sessions: Sessions::new(&guard, issuer),
         password_checks: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
         begun: Arc::new(Semaphore::new(0)),
+        passwords: Arc::default(),
     };
     let server = axum::serve(fixture.clone()).await;
     let attempt = fixture.sessions.begin().await.unwrap();

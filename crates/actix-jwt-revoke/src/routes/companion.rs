@@ -134,17 +134,18 @@ impl Routes {
             Ok(Token(access)) => access,
             Err(rejection) => return rejection.error_response(),
         };
-        let asked = asked(request, &[]);
+        let body = match route {
+            Route::Password => match read(payload).await {
+                Ok(body) => body,
+                Err(refusal) => return response(refusal),
+            },
+            _ => web::Bytes::new(),
+        };
+        let asked = asked(request, &body);
         response(match route {
             Route::LogoutAll => self.companion.logout_all(&access, &asked).await,
             Route::LogoutOthers => self.companion.logout_others(&access, &asked).await,
-            Route::Password => match read(payload).await {
-                Ok(body) => {
-                    let asked = Asked::new(fields(request.headers()), &body);
-                    self.companion.password(&access, &asked).await
-                }
-                Err(refusal) => refusal,
-            },
+            Route::Password => self.companion.password(&access, &asked).await,
             Route::List => self.companion.list(&access).await,
             _ => {
                 // By name: there may be others in the path that these routes are nested at.

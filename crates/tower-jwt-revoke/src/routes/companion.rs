@@ -177,15 +177,10 @@ async fn logout_others(State(routes): Mounted, token: Token, parts: Parts) -> Re
     answer(routes.companion.logout_others(&token.0, &asked).await)
 }
 
-async fn password(
-    State(routes): Mounted,
-    token: Token,
-    headers: HeaderMap,
-    request: Request,
-) -> Response {
-    answer(match read(request.into_body()).await {
+async fn password(State(routes): Mounted, token: Token, parts: Parts, body: Body) -> Response {
+    answer(match read(body).await {
         Ok(body) => {
-            let asked = asked(&headers, &body);
+            let asked = asked(&parts, &body);
             routes.companion.password(&token.0, &asked).await
         }
         Err(refusal) => refusal,

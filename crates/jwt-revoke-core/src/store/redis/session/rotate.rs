@@ -32,10 +32,7 @@ impl Inner {
         rotating: &Rotating<'_>,
         verb: &str,
     ) -> Result<Outcome, StoreError> {
-        let Rotating {
-            index, presented, ..
-        } = rotating;
-        let shard = index.shard;
+        let Rotating { presented, .. } = rotating;
         // Row 1: needs no store.
         let presenter = presented.presenter.as_ref();
         if presenter.is_some_and(|presenter| *presenter != presented.client) {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jwt_revoke_core::{
     revocation::{Digest, Dimension, Shard},
     session::{Outcome, SessionCap, WhenFull},
-    store::{Opened, Reach, RedisStore, Store as _, StoreError},
+    store::{Opened, Reach, RedisStore, Store as _, StoreError, Transition},
     token::SessionId,
 };
 use jwt_revoke_tests::{

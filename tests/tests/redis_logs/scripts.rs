@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jwt_revoke_core::{
     revocation::{Digest, Dimension, Shard},
     session::{Outcome, SessionCap, WhenFull},
-    store::{Opened, Reach, RedisStore, Store as _, StoreError, Transition, Transitioned},
+    store::{Opened, Reach, RedisStore, Store as _, StoreError, Transition},
     token::SessionId,
 };
 use jwt_revoke_tests::{
@@ -134,15 +134,10 @@ impl Story {
             Step::RevokeKey => revoke(Dimension::Key, user.subject.as_str(), Reach::Forever).await,
             Step::End => Ok(sessions(first.try_end(store, user).await?)),
             Step::EndOthers => {
-                let ending = jwt_revoke_core::store::EndingOthers {
-                    index: user.index(),
-                    keep: &self.second.session,
-                    cause: "logout",
-                };
-                match store.transition(&Transition::EndOthers(&ending)).await? {
-                    Transitioned::Ended(ended) => Ok(sessions(ended)),
-                    other => panic!("{other:?}"),
-                }
+                let ended = self.second.try_end_others(store).await?;
+                Ok(sessions(
+                    ended.expect("the session that stays has not ended"),
+                ))
             }
             Step::Reuse | Step::Fork => {
                 let token = if matches!(step, Step::Reuse) {
@@ -190,6 +185,7 @@ impl Story {
                 ]
             }
             Step::Reuse => vec![self.first.entry, self.user.digest],
+            Step::EndOthers => vec![self.user.others, self.second.kept],
             _ => vec![self.first.entry],
         }
     }

@@ -13,7 +13,7 @@ use jwt_revoke_tests::{
     patience::until,
     redis_server::RedisServer,
     redis_store::{connect_for_tokens, patient_builder as builder},
-    sessions::{Ask, Line, NOW, User, handed, strict},
+    sessions::{Ask, Line, NOW, User, Verb, handed, strict},
 };
 
 use crate::{SHARD, connect, hex, key, until_all_are_mirrored};
@@ -151,7 +151,7 @@ impl Story {
                     &self.forged
                 };
                 let outcome = first
-                    .present(store, token, &Ask::new(strict()), true)
+                    .present(store, token, &Ask::new(strict()), Verb::Rotate)
                     .await?;
                 let reported = [Outcome::Reused, Outcome::Forked].contains(&outcome);
                 Ok(reported

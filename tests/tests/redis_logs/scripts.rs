@@ -303,8 +303,8 @@ async fn each_step_is_whole_after(broken: Vec<Break>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r52_a_step_that_a_missing_right_ends_in_its_middle_is_whole_when_it_is_repeated() {
     let rights = rights().into_iter();
-    // What is needed at the start, or beside the scripts.
-    let rights = rights.filter(|right| !right.contains('|') && right != "info");
+    // What is needed at the start, or beside the scripts: without `EVAL` no answer is believed, whatever was done.
+    let rights = rights.filter(|right| !right.contains('|') && right != "info" && right != "eval");
     each_step_is_whole_after(rights.map(Break::Right).collect()).await;
 }
 

@@ -241,7 +241,7 @@ async fn relog_all(store: Weak<Inner>) {
                     "the log of a shard does not tell all that was revoked, and cannot be made whole: give the \
                      user of the store the rights that docs/redis.md names (+scan); until then checks ask the \
                      store"
-                )
+                );
             }
             Err(error) => tracing::debug!(%error, %shard, "a log could not be made whole yet"),
         }

@@ -339,7 +339,7 @@ fn keys_are_rotated_with_overlap_under_a_verifier_in_use() {
 
 #[test]
 fn t10_a_weak_secret_is_refused_by_every_door() {
-    let weak = b"your-256-bit-secret-your-256-bit-secret!";
+    let weak = b"your-256-bit-secret-padded-to-32-bytes!!";
     assert!(VerificationKey::from_secret(Algorithm::HS256, weak).is_err());
     assert!(SigningKey::from_secret(Algorithm::HS256, weak).is_err());
     let jwk = json!({"kty": "oct", "alg": "HS256", "k": encode(weak)}).to_string();

@@ -13,7 +13,7 @@ use crate::verify::{
 /// and what to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Explained {
-    /// From the token, cut short. Whoever made it may have written anything.
+    /// From the token, cut short. A forger may have written anything there.
     pub(crate) found: Option<String>,
     pub(crate) expected: Option<String>,
     pub(crate) advice: &'static str,

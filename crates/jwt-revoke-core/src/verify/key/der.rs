@@ -28,7 +28,7 @@ impl<'a> Reader<'a> {
     /// A number that is not negative, without leading zeros.
     pub(super) fn read_unsigned(&mut self) -> Option<&'a [u8]> {
         match self.read(INTEGER)? {
-            [0, rest @ ..] if rest.is_empty() => Some(&[]),
+            [0] => Some(&[]),
             // Another zero than the one that keeps the number from being negative.
             [0, rest @ ..] => (rest[0] >= 0x80).then_some(rest),
             number => number

@@ -190,7 +190,7 @@ fn is_placeholder(secret: &[u8]) -> bool {
             text.windows(phrase.len())
                 .any(|part| part == phrase.as_bytes())
         };
-        PHRASES.iter().any(|phrase| says(phrase)) || is_made_of_words(text)
+        PHRASES.iter().any(says) || is_made_of_words(text)
     })
 }
 

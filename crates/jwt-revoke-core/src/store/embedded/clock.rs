@@ -184,7 +184,7 @@ impl Dates {
     }
 }
 
-/// What is dated before this needs not be told from what the clock shows.
+/// A date before this counts as the same moment as what the clock shows.
 fn near(shown: Timestamp) -> Timestamp {
     shown.saturating_add(defaults::CLOCK_SKEW / 2)
 }

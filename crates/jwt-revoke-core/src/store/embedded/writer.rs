@@ -157,7 +157,7 @@ impl Writer {
         let committed = match database.commit(changes) {
             Ok(committed) => committed,
             Err(error) => {
-                self.shared.poison(&failed_write(error));
+                self.shared.poison(&failed_write(&error));
                 return self.shared.working();
             }
         };
@@ -378,8 +378,8 @@ impl Request {
 }
 
 /// Why a write failed, and what to do.
-fn failed_write(error: redb::Error) -> String {
-    let mend = match &error {
+fn failed_write(error: &redb::Error) -> String {
+    let mend = match error {
         redb::Error::Io(error) => match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space",
             io::ErrorKind::FileTooLarge => "raise the limit on the size of files",

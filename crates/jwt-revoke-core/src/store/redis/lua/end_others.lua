@@ -49,7 +49,11 @@ for _, sid in ipairs(members) do
   if sid ~= keep then
     -- What is no record must not keep the others from being ended.
     local record = read_ours(ARGV[7] .. sid)
-    records[#records + 1] = { sid = sid, lived = record and not is_expired(record, now) }
+    local lived = record and not is_expired(record, now)
+    -- What cannot be read may be a record that is put right: it stays in the index.
+    if record or redis.call('EXISTS', ARGV[7] .. sid) == 0 then
+      records[#records + 1] = { sid = sid, lived = lived }
+    end
   end
 end
 if ending then
@@ -85,4 +89,4 @@ for _, other in ipairs(later) do
   drop_session(other.sid)
   ended[#ended + 1] = other.sid
 end
-return { 'ok', shard.now, 'ended', #members == limit and 'more' or 'last', ended, written }
+return { 'ok', shard.now, 'ended', #members == limit and #records > 0 and 'more' or 'last', ended, written }

@@ -417,7 +417,9 @@ impl<'a, W: World> History<'a, W> {
     fn as_first(&mut self, step: &Step, answer: Answer) -> Answer {
         let (
             Step::Present {
-                ask, commit: true, ..
+                ask,
+                verb: Verb::Judge | Verb::Rotate,
+                ..
             },
             Answer::Outcome(outcome),
         ) = (step, &answer)

@@ -140,7 +140,7 @@ async fn nothing_is_taken_for_not_revoked(server: &RedisServer, loss: &Loss) {
         assert!(strictly(&first, *digest).await.is_some(), "{name}");
     }
     let more = subject("one more");
-    first.revoke(&[more.clone()]).await.unwrap();
+    first.revoke(std::slice::from_ref(&more)).await.unwrap();
     // Nothing is left to mend for who comes next.
     let second = connect(&server.url()).await;
     let all = [&entries[..], &[more.digest]].concat();
@@ -183,7 +183,7 @@ async fn r51_while_processes_follow_a_log_that_is_lost_none_takes_anything_for_n
         // The owner does not know whether it was done, and asks once more.
         let again = subject("user-5");
         until("it is taken", || async {
-            there.revoke(&[again.clone()]).await.is_ok()
+            there.revoke(std::slice::from_ref(&again)).await.is_ok()
         })
         .await;
         let new = connect(&server.url()).await;

@@ -24,7 +24,10 @@ async fn r53_checks_of_a_store_that_a_newer_version_migrated_fail_until_it_is_ou
     let server = RedisServer::start();
     let (followed, alone) = (connect(&server.url()).await, alone(&server.url()).await);
     let revoked = subject("alice");
-    followed.revoke(&[revoked.clone()]).await.unwrap();
+    followed
+        .revoke(std::slice::from_ref(&revoked))
+        .await
+        .unwrap();
     // Of whom neither process knows anything itself.
     let other = subject("bob").digest;
     let ask = async |store: &RedisStore| {

@@ -155,7 +155,6 @@ impl Inner {
     }
 
     /// The sessions that ended and whether there may be more; `None` within if nothing was written.
-    #[expect(clippy::type_complexity, reason = "read at once")]
     fn read_others(
         &self,
         shard: Shard,

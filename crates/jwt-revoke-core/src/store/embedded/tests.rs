@@ -583,6 +583,7 @@ impl Client {
         Index {
             shard: shard(),
             subject: subject("alice").digest,
+            others: Digest::of(&Dimension::OtherSessions, "iss", b"alice"),
             issuer: "iss",
         }
     }
@@ -627,6 +628,7 @@ impl Client {
             entry: self.entry,
             born_at: self.record.opened_at,
             covering: &[self.entry, self.index().subject],
+            exception: None,
             presented: &presented,
             attempt: AttemptId::from_bits(u128::from(generation) + 1),
             proposal: &proposal,
@@ -776,7 +778,7 @@ fn s5_a_sign_out_in_one_transaction_with_a_login_that_is_dated_ahead_reaches_it(
     let (opened, signed_out) = block_on(join(login, sign_out));
     let opened = opened.unwrap();
     assert_eq!(opened, Transitioned::Opened(Opened::Opened(vec![])));
-    assert!(signed_out.unwrap() >= client.record.opened_at);
+    assert!(signed_out.unwrap().at >= client.record.opened_at);
     let outcome = client.rotate(&store, 1, &strict()).unwrap();
     assert_eq!(outcome, Outcome::Ended);
     let cutoff = find(&store, subject("alice").digest).unwrap().unwrap();

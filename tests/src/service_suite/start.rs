@@ -50,26 +50,24 @@ pub async fn r1_a_redis_that_is_slow_at_the_start_does_not_end_the_program(progr
 }
 
 pub async fn r2_a_redis_that_refuses_writes_at_the_start_is_waited_for(program: &Program) {
-    let refusals: [(&[&str], &[&str], &str); 3] = [
+    let memory = |bytes| ["CONFIG", "SET", "maxmemory", bytes];
+    let replicas = |number| ["CONFIG", "SET", "min-replicas-to-write", number];
+    let refusals = [
+        (memory("1").to_vec(), memory("0").to_vec(), "out of memory"),
         (
-            &["CONFIG", "SET", "maxmemory", "1"],
-            &["CONFIG", "SET", "maxmemory", "0"],
-            "out of memory",
-        ),
-        (
-            &["CONFIG", "SET", "min-replicas-to-write", "1"],
-            &["CONFIG", "SET", "min-replicas-to-write", "0"],
+            replicas("1").to_vec(),
+            replicas("0").to_vec(),
             "too few replicas",
         ),
         (
-            &["REPLICAOF", "127.0.0.1", "1"],
-            &["REPLICAOF", "NO", "ONE"],
+            vec!["REPLICAOF", "127.0.0.1", "1"],
+            vec!["REPLICAOF", "NO", "ONE"],
             "it is a replica",
         ),
     ];
     for (refuse, mend, reason) in refusals {
         let redis = RedisServer::start();
-        redis.cli(refuse);
+        redis.cli(&refuse);
         let service = program.start(&[("JWT_REVOKE_STORE", &redis.url())]);
         assert_eq!(service.get("/healthz").await.status, 200, "{reason}");
         let ready = service.get("/readyz").await;
@@ -79,7 +77,7 @@ pub async fn r2_a_redis_that_refuses_writes_at_the_start_is_waited_for(program: 
         );
         assert_eq!(service.login(ALICE).await.status, 503, "{reason}");
         service.until_logged(reason).await;
-        redis.cli(mend);
+        redis.cli(&mend);
         let token = service.token(ALICE).await;
         assert_eq!(service.decision(&token).await, 200, "{reason}");
         service.log_out(&token).await;

@@ -219,7 +219,7 @@ fn check_on(store: &RedisStore, revoked: bool) -> tokio::task::JoinHandle<()> {
         loop {
             match asked(&store, 5, digest).await {
                 (found, true) => {
-                    assert_eq!(found.is_some(), revoked, "the answer to another question")
+                    assert_eq!(found.is_some(), revoked, "the answer to another question");
                 }
                 (found, false) => assert!(found.is_none() || revoked),
             }

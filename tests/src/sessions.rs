@@ -251,7 +251,14 @@ impl Line {
             owner: &owner.subject,
             cause: "logout",
         };
-        store.transition(&Transition::End(&ending)).await.map(ended)
+        // An owner who asks again for an end that was not confirmed gets the first answer.
+        store
+            .transition(&Transition::End(&ending))
+            .await
+            .map(|answer| match answer {
+                Transitioned::EndedBefore => vec![self.session.clone()],
+                answer => ended(answer),
+            })
     }
 
     /// Ends all others of its user, unless it has ended itself.

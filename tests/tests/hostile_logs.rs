@@ -315,13 +315,17 @@ async fn hostile_run(store: AnyStore) {
         Target::subject(HOSTILE),
         Target::client(HOSTILE),
         Target::claim(&tenant, HOSTILE),
-        Target::subject("bob").issued_by(HOSTILE),
     ] {
         guard
             .revoke(target.because(HOSTILE).by(HOSTILE))
             .await
             .unwrap();
     }
+
+    // An issuer that the guard does not know is an error, whose text is as careful.
+    let stray = Target::subject("bob").issued_by(HOSTILE);
+    let error = guard.revoke(stray).await.unwrap_err().to_string();
+    assert!(!error.contains(is_hidden), "{error:?}");
 
     // Tokens that are refused by what they say.
     let now = jwt_revoke_core::SystemClock::new().now().whole_seconds();

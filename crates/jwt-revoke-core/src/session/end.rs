@@ -327,12 +327,10 @@ impl Inner {
             let revoked = self.revoke(verified, Dimension::Jti, jti.as_str(), cause);
             return Ok(revoked.await.map(drop)?);
         };
-        // What ended in another respect has been told of. Where only the store could tell, so be it.
-        let known = self.store().lookup_now(&verified.lookup());
-        let has_ended = known.is_some_and(|known| {
-            let known = known.unwrap_or_else(|error| error.known());
-            known.covering(verified.born_at()).is_some()
-        });
+        // What ended in another respect has been reported already.
+        let known = self.store().find(&verified.lookup()).await;
+        let known = known.unwrap_or_else(|error| error.known());
+        let has_ended = known.covering(verified.born_at()).is_some();
         let revoked = self.revoke(verified, Dimension::Session, session.as_str(), cause);
         let revoked = revoked.await;
         let raised = match &revoked {

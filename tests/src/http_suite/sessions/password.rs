@@ -34,13 +34,14 @@ pub async fn s32_a_login_with_the_old_password_is_refused_where_this_session_is_
 ) {
     let server = stand.server().await;
     let laptop = server.login("alice").await;
-    let checks = &server.fixture.password_checks;
+    let (checks, begun) = (&server.fixture.password_checks, &server.fixture.begun);
     let access = &laptop.access;
     for by_password in [true, false] {
         // A thief has begun a login with the old password, which is right for a moment yet.
         checks.forget_permits(checks.available_permits());
+        begun.forget_permits(begun.available_permits());
         let (stolen, changed) = tokio::join!(server.try_login("alice"), async {
-            server.fixture.begun.acquire().await.unwrap().forget();
+            begun.acquire().await.unwrap().forget();
             let changed = if by_password {
                 server.change_password(access, PASSWORD, NEW).await
             } else {
@@ -53,7 +54,6 @@ pub async fn s32_a_login_with_the_old_password_is_refused_where_this_session_is_
         assert_eq!(stolen.status, 409, "{stolen:?}");
         checks.add_permits(1);
         server.login("alice").await;
-        server.fixture.begun.acquire().await.unwrap().forget();
     }
     server.assert_alive(&laptop).await;
 }

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use futures::future::join_all;
 use jwt_revoke_core::{
     Timestamp, defaults,
     revocation::{ClaimName, Cutoff, Digest, Dimension},
@@ -497,17 +498,18 @@ impl<'a, W: World> History<'a, W> {
 
     /// All entries that there can be, as the store has them.
     async fn entries(&self) -> Vec<(Digest, Option<Cutoff>)> {
-        let mut entries = vec![];
-        for user in &self.users {
-            for digest in [user.digest, user.others, team(user).digest] {
-                entries.push((digest, self.find(user, digest).await));
-            }
-        }
-        for Held { line, .. } in &self.lines {
-            entries.push((line.entry, self.find(&line.user, line.entry).await));
-            entries.push((line.kept, self.find(&line.user, line.kept).await));
-        }
-        entries
+        let of_users = self.users.iter().flat_map(|user| {
+            [user.digest, user.others, team(user).digest].map(|digest| (user, digest))
+        });
+        let of_lines = self.lines.iter().flat_map(|Held { line, .. }| {
+            [line.entry, line.kept].map(|digest| (&line.user, digest))
+        });
+        // All at the same time: it is most of what a history takes.
+        let entries = of_users.chain(of_lines).map(async |(user, digest)| {
+            let found = self.find(user, digest).await;
+            (digest, found)
+        });
+        join_all(entries).await
     }
 
     /// Says how the store differs from the model of one instant.

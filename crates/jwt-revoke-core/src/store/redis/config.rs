@@ -7,11 +7,7 @@ use crate::{
     defaults,
     store::{
         Durability, RedisStore, StoreError,
-        redis::{
-            address::Address,
-            client::{Config, Target},
-            start,
-        },
+        redis::{address::Address, client::Config, start},
     },
 };
 
@@ -237,8 +233,11 @@ impl RedisBuilder {
             .tls
             .then(|| super::client::tls::config(&address, self.ca_certificates.as_deref()))
             .transpose()?;
+        #[cfg(feature = "redis-rustls")]
         let known_as = match &address.target {
-            Target::Cluster(named) => named.first().map(|server| server.host.clone()),
+            super::client::Target::Cluster(named) => {
+                named.first().map(|server| server.host.clone())
+            }
             _ => None,
         };
         let config = Config {
@@ -249,6 +248,7 @@ impl RedisBuilder {
             resp3: self.resp3 || address.resp3,
             #[cfg(feature = "redis-rustls")]
             tls,
+            #[cfg(feature = "redis-rustls")]
             known_as,
         };
         RedisStore::launch(&address, &config, self.settings, proof)

@@ -1,6 +1,8 @@
 //! What to connect to, and as whom.
 
-use std::{fmt, net::IpAddr};
+use std::fmt;
+#[cfg(feature = "redis-rustls")]
+use std::net::IpAddr;
 
 #[cfg(feature = "redis-rustls")]
 use crate::store::redis::client::tls::Tls;
@@ -44,6 +46,7 @@ pub(in crate::store::redis) struct Config {
     #[cfg(feature = "redis-rustls")]
     pub(in crate::store::redis) tls: Option<Tls>,
     /// The name that certificates carry of servers that are known by IP address alone.
+    #[cfg(feature = "redis-rustls")]
     pub(in crate::store::redis) known_as: Option<String>,
 }
 
@@ -81,6 +84,7 @@ impl Config {
     }
 
     /// The name that the certificate of `server` must carry.
+    #[cfg(feature = "redis-rustls")]
     pub(super) fn certified_name<'a>(&'a self, server: &'a Server) -> &'a str {
         let is_address = server.host.parse::<IpAddr>().is_ok();
         let known_as = self.known_as.as_deref().filter(|_| is_address);
@@ -109,6 +113,7 @@ mod tests {
         assert_eq!(read("node-1"), None);
     }
 
+    #[cfg(feature = "redis-rustls")]
     #[test]
     fn a_certificate_names_the_host_or_what_an_address_is_known_as() {
         let config = Config {
@@ -117,7 +122,6 @@ mod tests {
             password: None,
             database: None,
             resp3: false,
-            #[cfg(feature = "redis-rustls")]
             tls: None,
             known_as: Some("cluster.example.com".to_owned()),
         };

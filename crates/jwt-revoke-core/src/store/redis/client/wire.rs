@@ -205,8 +205,13 @@ impl Wire {
     /// Before the task that drives it has noticed, a command may find that it is broken.
     fn failed(&self, error: &Error, bound: Duration) -> Failure {
         let failure = failure(error, bound);
-        let kind = error.kind();
-        if matches!(kind, ErrorKind::IO | ErrorKind::Tls | ErrorKind::Canceled) {
+        let is_broken = match error.kind() {
+            ErrorKind::IO | ErrorKind::Canceled => true,
+            #[cfg(feature = "redis-rustls")]
+            ErrorKind::Tls => true,
+            _ => false,
+        };
+        if is_broken {
             self.give_up(failure.clone());
         }
         failure

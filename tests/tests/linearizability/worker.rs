@@ -19,7 +19,7 @@ use jwt_revoke_tests::history::{Answer, Asked, Check, Instant, now};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use crate::liar::{Liar, Lie};
@@ -174,16 +174,17 @@ impl Worker {
                 Told::Look(number) => self.tokens.borrow_mut().look(number),
                 Told::Revoke { number, what } => {
                     let guard = self.strict.clone();
+                    let patience = self.tokens.borrow_mut().patience();
                     tokio::spawn(async move {
-                        let revoked = guard.revoke(what.into()).await;
+                        // A client that hangs up gets no answer, and what it began may be done or not.
+                        let revoked = timeout(patience, guard.revoke(what.into())).await;
                         let at = now();
-                        match revoked {
-                            Ok(_) => Said::Acked { number, at }.say(),
-                            Err(error) => {
-                                let why = error.to_string();
-                                Said::Failed { number, why }.say();
-                            }
-                        }
+                        let why = match revoked {
+                            Ok(Ok(_)) => return Said::Acked { number, at }.say(),
+                            Ok(Err(error)) => error.to_string(),
+                            Err(_) => "the client hung up".to_owned(),
+                        };
+                        Said::Failed { number, why }.say();
                     });
                 }
             }
@@ -245,6 +246,14 @@ impl Tokens {
             asked_for: Default::default(),
             hot: VecDeque::new(),
             random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// How long a client waits for its revocation: one in eight hangs up at once, or nearly.
+    fn patience(&mut self) -> Duration {
+        match self.random.u8(..8) {
+            0 => Duration::from_micros(self.random.u64(..3_000)),
+            _ => Duration::MAX,
         }
     }
 
